@@ -1,0 +1,1 @@
+"""The memory: what exists per tenant."""

@@ -1,0 +1,1 @@
+"""The mind: what is true, what is allowed, what happens next."""

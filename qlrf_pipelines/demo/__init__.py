@@ -1,0 +1,1 @@
+"""The demonstration: a local cloud, two tenants and a world that moves."""

@@ -1,0 +1,109 @@
+"""The hash chain: every entry's hash covers its whole canonical row and the hash before it."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+
+from qlrf_pipelines.domain.errors import Tampered
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.moments import iso
+
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """A fact to be kept: what kind, about what, when, and its content (JSON values only)."""
+
+    kind: str
+    subject: str
+    recorded_at: datetime
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A fact in its place in the chain."""
+
+    tenant: TenantId
+    seq: int
+    kind: str
+    subject: str
+    recorded_at: datetime
+    content: Mapping[str, Any]
+    previous_hash: str
+    hash: str
+
+
+def digest(value: object) -> str:
+    """SHA-256 over the canonical JSON (RFC 8785) of a JSON value, as lower-case hex."""
+    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()  # type: ignore[arg-type]
+
+
+def chain(
+    tenant: TenantId, entries: Iterable[NewEntry], *, after_seq: int, after_hash: str
+) -> list[Entry]:
+    """Give new entries their numbers and hashes behind an existing chain's head."""
+    chained: list[Entry] = []
+    seq, previous = after_seq, after_hash
+    for entry in entries:
+        seq += 1
+        own = _hash(tenant, seq, entry, previous)
+        chained.append(
+            Entry(
+                tenant=tenant,
+                seq=seq,
+                kind=entry.kind,
+                subject=entry.subject,
+                recorded_at=entry.recorded_at,
+                content=entry.content,
+                previous_hash=previous,
+                hash=own,
+            )
+        )
+        previous = own
+    return chained
+
+
+def verify_chain(entries: Iterable[Entry]) -> int:
+    """Re-derive every hash from the first entry on; return how many there are.
+
+    Raises:
+        Tampered: a number is missing, a link is broken, or a row was altered.
+    """
+    seq, previous = 0, GENESIS
+    for entry in entries:
+        if entry.seq != seq + 1:
+            raise Tampered(
+                f"Ledger of tenant {entry.tenant}: entry {seq + 1} is missing (found {entry.seq})."
+            )
+        if entry.previous_hash != previous:
+            raise Tampered(f"Ledger of tenant {entry.tenant}: entry {entry.seq} is not chained.")
+        fact = NewEntry(
+            kind=entry.kind,
+            subject=entry.subject,
+            recorded_at=entry.recorded_at,
+            content=entry.content,
+        )
+        if _hash(entry.tenant, entry.seq, fact, previous) != entry.hash:
+            raise Tampered(f"Ledger of tenant {entry.tenant}: entry {entry.seq} was altered.")
+        seq, previous = entry.seq, entry.hash
+    return seq
+
+
+def _hash(tenant: TenantId, seq: int, entry: NewEntry, previous: str) -> str:
+    return digest(
+        {
+            "tenant": tenant,
+            "seq": seq,
+            "kind": entry.kind,
+            "subject": entry.subject,
+            "recorded_at": iso(entry.recorded_at),
+            "content": dict(entry.content),
+            "previous_hash": previous,
+        }
+    )

@@ -1,0 +1,9 @@
+"""Moments as text, one way everywhere: ISO 8601, UTC, ending in Z."""
+
+from datetime import UTC, datetime
+
+
+def iso(moment: datetime, *, digits: bool = True) -> str:
+    """A moment in UTC; with `digits`, to the microsecond. A naive one is taken as UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if digits else "%Y-%m-%dT%H:%M:%SZ")

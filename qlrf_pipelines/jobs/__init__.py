@@ -1,0 +1,1 @@
+"""Dagster ops and jobs: one line of service per op."""

@@ -1,0 +1,1 @@
+"""Running the platform on one machine: the instance, the long-lived processes, their health."""

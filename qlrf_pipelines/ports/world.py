@@ -1,0 +1,29 @@
+"""The world: every port, gathered."""
+
+from dataclasses import dataclass
+
+from qlrf_pipelines.ports.acceptances import Acceptances
+from qlrf_pipelines.ports.clock import Clock, Ids
+from qlrf_pipelines.ports.clouds import Clouds
+from qlrf_pipelines.ports.estate import EstateStore
+from qlrf_pipelines.ports.lake import Lake
+from qlrf_pipelines.ports.ledger import Ledger
+from qlrf_pipelines.ports.locks import Locks
+from qlrf_pipelines.ports.progress import Progress
+from qlrf_pipelines.ports.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything the platform asks of the outside."""
+
+    clock: Clock
+    ids: Ids
+    estate: EstateStore
+    clouds: Clouds
+    lake: Lake
+    ledger: Ledger
+    locks: Locks
+    acceptances: Acceptances
+    warehouse: Warehouse
+    progress: Progress

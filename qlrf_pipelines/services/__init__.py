@@ -1,0 +1,1 @@
+"""Use cases over ports, shared by jobs, web and CLI."""

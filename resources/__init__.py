@@ -1,0 +1,1 @@
+"""The hands: adapters, the only room that may import a vendor SDK."""

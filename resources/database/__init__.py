@@ -1,0 +1,1 @@
+"""The control-plane database: PostgreSQL, embedded or yours."""

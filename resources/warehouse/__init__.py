@@ -1,0 +1,1 @@
+"""Where the marts live: a DuckDB file or PostgreSQL, built by dbt."""

@@ -1,0 +1,1 @@
+"""The reflexes: the only room that decides when."""
