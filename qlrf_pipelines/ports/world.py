@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from qlrf_pipelines.ports.acceptances import Acceptances
 from qlrf_pipelines.ports.clock import Clock, Ids
 from qlrf_pipelines.ports.clouds import Clouds
+from qlrf_pipelines.ports.controls import ControlStore
+from qlrf_pipelines.ports.engine import Engine
 from qlrf_pipelines.ports.estate import EstateStore
 from qlrf_pipelines.ports.lake import Lake
 from qlrf_pipelines.ports.ledger import Ledger
@@ -20,6 +22,8 @@ class World:
     clock: Clock
     ids: Ids
     estate: EstateStore
+    controls: ControlStore
+    engine: Engine
     clouds: Clouds
     lake: Lake
     ledger: Ledger
