@@ -1,0 +1,115 @@
+"""The wiring: which adapter serves which port. The only module that imports `resources`.
+
+Every import of an adapter is inside the function that needs it: importing this module costs
+nothing, and `qlrf query` never loads a cloud SDK, the database driver or the lake.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from qlrf_pipelines.ports.progress import Progress
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from qlrf_pipelines.ports.clouds import Clouds
+    from qlrf_pipelines.ports.controls import ControlStore
+    from qlrf_pipelines.ports.engine import Engine
+    from qlrf_pipelines.ports.estate import EstateStore
+    from qlrf_pipelines.ports.lake import Lake
+    from qlrf_pipelines.ports.warehouse import Warehouse
+    from resources.database.connection import Database
+    from resources.database.embedded import DatabaseStatus
+
+
+def estate(settings: Settings) -> "EstateStore":
+    """The folder of contracts."""
+    from resources.estate import FolderEstate
+
+    return FolderEstate(settings.estate)
+
+
+def controls() -> "ControlStore":
+    """The controls shipped with the platform."""
+    from resources.controls import FolderControls
+
+    return FolderControls()
+
+
+def lake(settings: Settings) -> "Lake":
+    """The lake: a local folder or object storage."""
+    from resources.lake import DeltaLake
+
+    return DeltaLake(settings.lake_uri)
+
+
+def engine(settings: Settings) -> "Engine":
+    """Set-based computing within the memory and threads the settings allow."""
+    from resources.engine import DuckDbEngine
+
+    return DuckDbEngine(settings)
+
+
+def clouds(settings: Settings) -> "Clouds":
+    """Every platform there is an adapter for; an SDK is loaded when its cloud is first asked."""
+    from qlrf_pipelines.domain.vocabulary import Platform
+    from resources.clouds.aws.inventory import AwsCloud
+
+    return {Platform.AWS: AwsCloud(settings)}
+
+
+def warehouse(settings: Settings) -> "Warehouse":
+    """The marts, on DuckDB or Postgres as the settings say."""
+    from resources.warehouse.duckdb import DuckDbWarehouse
+
+    return DuckDbWarehouse(settings)
+
+
+@contextmanager
+def database(settings: Settings) -> "Iterator[Database]":
+    """The control-plane database, started if need be and migrated; kept up until the block ends.
+
+    Processes started inside the block take a lease of their own when they first use it.
+    """
+    from resources.database.connection import opened
+
+    with opened(settings) as found:
+        yield found
+
+
+def database_status(settings: Settings) -> "DatabaseStatus":
+    """How the database stands, without starting it."""
+    from resources.database.embedded import status
+
+    return status(settings)
+
+
+def live(settings: Settings, *, progress: Progress | None = None) -> World:
+    """Every port with the adapter that serves it in production.
+
+    Nothing is started here: the database is opened by the first use of the ledger, the locks or
+    the acceptances, and this process keeps it up from then on until it ends.
+    """
+    from resources.clock import SystemClock, TimeSortedIds
+    from resources.database.acceptances import SqlAcceptances
+    from resources.database.ledger import SqlLedger
+    from resources.database.locks import SqlLocks
+    from resources.database.sessions import Sessions
+    from resources.progress import SilentProgress
+
+    sessions = Sessions(settings)
+    return World(
+        clock=SystemClock(),
+        ids=TimeSortedIds(),
+        estate=estate(settings),
+        controls=controls(),
+        engine=engine(settings),
+        clouds=clouds(settings),
+        lake=lake(settings),
+        ledger=SqlLedger(sessions),
+        locks=SqlLocks(sessions),
+        acceptances=SqlAcceptances(sessions),
+        warehouse=warehouse(settings),
+        progress=progress or SilentProgress(),
+    )
