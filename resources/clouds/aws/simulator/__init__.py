@@ -1,1 +1,1 @@
-"""A local AWS API for demonstrations: moto's server, two seeded accounts, and a world that moves."""
+"""A local AWS API for demonstrations: two seeded accounts, and a world that moves."""

@@ -33,10 +33,17 @@ from resources.clouds.aws.simulator.fleet import (
 )
 
 _COUNTS = (
-    "InstalledCount", "InstalledOtherCount", "InstalledPendingRebootCount", "InstalledRejectedCount",
-    "MissingCount", "FailedCount", "NotApplicableCount", "CriticalNonCompliantCount",
-    "SecurityNonCompliantCount", "OtherNonCompliantCount",
-)  # fmt: skip
+    "InstalledCount",
+    "InstalledOtherCount",
+    "InstalledPendingRebootCount",
+    "InstalledRejectedCount",
+    "MissingCount",
+    "FailedCount",
+    "NotApplicableCount",
+    "CriticalNonCompliantCount",
+    "SecurityNonCompliantCount",
+    "OtherNonCompliantCount",
+)
 
 
 class Simulation:
@@ -171,7 +178,7 @@ def _named(backend: Any, name: str) -> list[Any]:  # noqa: ANN401
 
 
 def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """moto's WSGI application behind two doors of ours: /simulator/move and /simulator/heal."""
+    """The AWS API as moto serves it, behind two doors of ours: /simulator/move and /simulator/heal."""
     aws = DomainDispatcherApplication(create_backend_app)
 
     def describe_instance_patch_states(self: SimpleSystemManagerResponse) -> Any:  # noqa: ANN401
@@ -179,7 +186,11 @@ def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Itera
             {"InstancePatchStates": simulation.patch_states(self._get_param("InstanceIds"))}
         )
 
-    SimpleSystemManagerResponse.describe_instance_patch_states = describe_instance_patch_states
+    setattr(  # noqa: B010  moto finds actions by name; its class does not declare this one
+        SimpleSystemManagerResponse,
+        "describe_instance_patch_states",
+        describe_instance_patch_states,
+    )
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         path = environ.get("PATH_INFO", "")
@@ -200,7 +211,7 @@ def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Itera
 
 
 class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ANN401
         """Say nothing: the demonstration's own lines are the ones to read."""
 
 
