@@ -178,7 +178,7 @@ def _named(backend: Any, name: str) -> list[Any]:  # noqa: ANN401
 
 
 def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """The AWS API as moto serves it, behind two doors of ours: /simulator/move and /simulator/heal."""
+    """The AWS API as moto serves it, behind doors of our own under /simulator."""
     aws = DomainDispatcherApplication(create_backend_app)
 
     def describe_instance_patch_states(self: SimpleSystemManagerResponse) -> Any:  # noqa: ANN401
