@@ -41,7 +41,7 @@ docs: $(STAMP) ## write the generated parts of the docs again
 	@$(BIN)/python -m tests.tools.docs
 
 bench: $(STAMP) ## measure, each number beside its floor in the same run
-	@$(BIN)/python -m bench
+	@ONLY=$(ONLY) $(BIN)/python -m bench
 
 up: $(STAMP) ## start database, daemon and Dagster UI
 	@$(BIN)/qlrf up

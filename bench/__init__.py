@@ -1,0 +1,1 @@
+"""Measurements: each number beside its floor in the same run."""
