@@ -117,6 +117,17 @@ class Simulation:
         """Every region answers again."""
         self.failing.clear()
 
+    def existing(self) -> list[str]:
+        """Every machine there really is, in both accounts."""
+        return sorted(
+            instance.id
+            for account in {m.account for m in FLEET}
+            for region in REGIONS
+            for reservation in ec2_backends[account][region].reservations.values()
+            for instance in reservation.instances
+            if instance.state != "terminated"
+        )
+
     def patch_states(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """What Systems Manager would say of these machines; moto does not know the call."""
         scanned = (utcnow() - timedelta(hours=30)).timestamp()
@@ -180,6 +191,11 @@ def _named(backend: Any, name: str) -> list[Any]:  # noqa: ANN401
 def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     """The AWS API as moto serves it, behind doors of our own under /simulator."""
     aws = DomainDispatcherApplication(create_backend_app)
+    doors: dict[str, Callable[[], Any]] = {
+        "/simulator/move": simulation.move,
+        "/simulator/heal": simulation.heal,
+        "/simulator/existing": simulation.existing,
+    }
 
     def describe_instance_patch_states(self: SimpleSystemManagerResponse) -> Any:  # noqa: ANN401
         return ActionResult(
@@ -194,10 +210,10 @@ def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Itera
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         path = environ.get("PATH_INFO", "")
-        if path in ("/simulator/move", "/simulator/heal"):
-            simulation.move() if path.endswith("move") else simulation.heal()
-            start_response("204 No Content", [])
-            return []
+        if path in doors:
+            body = json.dumps(doors[path]()).encode()
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [body]
         scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
         if len(scope) > 3 and scope[2] in simulation.failing and scope[3] == "ec2":
             start_response("503 Service Unavailable", [("Content-Type", "text/xml")])
