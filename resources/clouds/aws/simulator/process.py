@@ -1,9 +1,9 @@
 """Starting the simulator beside us, and talking to its own doors."""
 
+import http.client
 import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +30,13 @@ class Simulator:
         return frozenset(json.loads(self._ask("existing")))
 
     def _ask(self, door: str) -> bytes:
-        request = urllib.request.Request(f"{self.url}/simulator/{door}", method="POST")
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  our own loopback URL
-            body: bytes = answer.read()
-        return body
+        host = self.url.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=30)
+        try:
+            connection.request("POST", f"/simulator/{door}")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
 
 
 @contextmanager
