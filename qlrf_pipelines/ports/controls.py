@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from qlrf_pipelines.domain.compliance import Control
+from qlrf_pipelines.domain.compliance import Control, Framework
 
 
 class ControlStore(ABC):
-    """Where the controls are kept."""
+    """Where the controls, and the standards they serve, are kept."""
 
     @abstractmethod
     def load(self) -> Sequence[Control]:
@@ -15,4 +15,12 @@ class ControlStore(ABC):
 
         Raises:
             Rejected: a control is incomplete; the message names all that are.
+        """
+
+    @abstractmethod
+    def frameworks(self) -> Sequence[Framework]:
+        """Every framework, sorted by id.
+
+        Raises:
+            Rejected: a framework is incomplete; the message names all that are.
         """
