@@ -2,6 +2,7 @@
 
 QlrfError
 ├── Rejected        a document or an argument breaks its contract   exit 2, HTTP 422, never retried
+│   └── InvalidEstate   contracts of the estate do, all listed      (domain/problems.py)
 ├── Refused         a policy, a gate, a lock or a state says no     exit 1, HTTP 409, never retried
 ├── NotFound        the thing named does not exist                  exit 1, HTTP 404, never retried
 ├── Tampered        evidence does not match its own hashes          exit 1, HTTP 409, never retried
