@@ -1,0 +1,150 @@
+"""The ledger in Postgres: chained here, and held to its chain by the database."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+import sqlalchemy as sa
+
+from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.evidence import GENESIS, Entry, NewEntry, chain
+from qlrf_pipelines.ports.ledger import Ledger
+from resources.database import faults
+from resources.database.sessions import Sessions, advisory_key, enter_tenant
+from resources.database.tables import EVIDENCE
+
+TENANTS_PER_COMMIT = 50
+ROWS_PER_PAGE = 1000
+
+_TURN = sa.text("SELECT pg_advisory_xact_lock(:key)")
+_HEAD = (
+    sa.select(EVIDENCE)
+    .where(EVIDENCE.c.tenant == sa.bindparam("tenant"))
+    .order_by(EVIDENCE.c.seq.desc())
+    .limit(1)
+)
+_AFTER = (
+    sa.select(EVIDENCE)
+    .where(EVIDENCE.c.tenant == sa.bindparam("tenant"), EVIDENCE.c.seq > sa.bindparam("after"))
+    .order_by(EVIDENCE.c.seq)
+    .limit(ROWS_PER_PAGE)
+)
+
+
+class SqlLedger(Ledger):
+    """Appends take turns per tenant; any number of processes make one chain without a gap."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def append(self, entries: Mapping[TenantId, Sequence[NewEntry]]) -> None:
+        """Number, chain and store entries, some tenants per commit.
+
+        Tenants are taken in order of their names, so two appends never wait for each other.
+        """
+        todo = sorted(tenant for tenant in entries if entries[tenant])
+        for start in range(0, len(todo), TENANTS_PER_COMMIT):
+            some = todo[start : start + TENANTS_PER_COMMIT]
+            self._append({tenant: entries[tenant] for tenant in some})
+
+    def _append(self, entries: Mapping[TenantId, Sequence[NewEntry]]) -> None:
+        newest: list[Entry] = []
+
+        def work(connection: sa.Connection) -> None:
+            newest.clear()
+            for tenant, new in entries.items():
+                newest.append(_extend(connection, tenant, new))
+
+        try:
+            self._sessions.run(work)
+        except faults.Lost:
+            # Lost while committing: it is all there, or nothing is. One entry tells.
+            if not newest or self._has(newest[-1]):
+                return
+            self._sessions.run(work)
+
+    def _has(self, entry: Entry) -> bool:
+        found = next(self.entries(entry.tenant, after=entry.seq - 1), None)
+        return found is not None and found.hash == entry.hash
+
+    def entries(self, tenant: TenantId, *, after: int = 0) -> Iterator[Entry]:
+        """A tenant's entries in order, a page per transaction: nothing is held between pages."""
+        while True:
+            page = self._page(tenant, after)
+            yield from page
+            if len(page) < ROWS_PER_PAGE:
+                return
+            after = page[-1].seq
+
+    def _page(self, tenant: TenantId, after: int) -> list[Entry]:
+        def work(connection: sa.Connection) -> list[Entry]:
+            enter_tenant(connection, tenant)
+            rows = connection.execute(_AFTER, {"tenant": tenant, "after": after})
+            return [_entry(row._asdict()) for row in rows]
+
+        return self._sessions.run(work)
+
+    def head(self, tenant: TenantId) -> Entry | None:
+        """The newest entry of a tenant; None if it has none."""
+
+        def work(connection: sa.Connection) -> Entry | None:
+            enter_tenant(connection, tenant)
+            return _head(connection, tenant)
+
+        return self._sessions.run(work)
+
+
+def _extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]) -> Entry:
+    enter_tenant(connection, tenant)
+    connection.execute(_TURN, {"key": advisory_key(f"ledger:{tenant}")})
+    head = _head(connection, tenant)
+    try:
+        chained = chain(
+            tenant,
+            new,
+            after_seq=head.seq if head else 0,
+            after_hash=head.hash if head else GENESIS,
+        )
+    except rfc8785.CanonicalizationError as error:
+        raise Rejected(f"Evidence of tenant {tenant} has no canonical form: {error}.") from error
+    connection.execute(sa.insert(EVIDENCE), [_row(entry) for entry in chained])
+    return chained[-1]
+
+
+def _head(connection: sa.Connection, tenant: TenantId) -> Entry | None:
+    row = connection.execute(_HEAD, {"tenant": tenant}).first()
+    return None if row is None else _entry(row._asdict())
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "tenant": entry.tenant,
+        "seq": entry.seq,
+        "kind": entry.kind,
+        "subject": entry.subject,
+        "recorded_at": _aware(entry.recorded_at),
+        "content": rfc8785.dumps(dict(entry.content)).decode(),
+        "previous_hash": entry.previous_hash,
+        "hash": entry.hash,
+    }
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        tenant=TenantId(row["tenant"]),
+        seq=row["seq"],
+        kind=row["kind"],
+        subject=row["subject"],
+        recorded_at=row["recorded_at"].astimezone(UTC),
+        content=json.loads(row["content"]),
+        previous_hash=row["previous_hash"],
+        hash=row["hash"],
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    # The chain reads a naive moment as UTC; the server would read it in its own zone.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
