@@ -1,0 +1,64 @@
+"""The composition root: the only place where assets, jobs, sensors and a world meet."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from assets_defs import compliance, drift, golden_images, inventory, risk
+from assets_defs.checks import quality_checks
+from assets_defs.limits import Limits
+from assets_defs.marts import marts_assets
+from assets_defs.observation import OBSERVATION_CHECKS
+from qlrf_pipelines import wiring
+from qlrf_pipelines.jobs.progress import LogProgress
+from qlrf_pipelines.jobs.refresh import refresh
+from qlrf_pipelines.jobs.upkeep import lake_upkeep
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.settings import Settings
+from sensors.schedules import refresh_schedule, upkeep_schedule
+from sensors.tenants import tenant_sync
+
+
+def build(world: World, manifest: Path, *, settings: Settings | None = None) -> dg.Definitions:
+    """The platform over any world: the live one, or a fake one in tests."""
+    chosen = settings or Settings.from_env({})
+    return dg.Definitions(
+        assets=[
+            inventory.inventory,
+            inventory.inventory_changes,
+            golden_images.golden_images,
+            drift.drift,
+            compliance.compliance,
+            risk.risk,
+            marts_assets(manifest),
+        ],
+        asset_checks=[*quality_checks(), *OBSERVATION_CHECKS],
+        jobs=[refresh, lake_upkeep],
+        schedules=[
+            refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
+            upkeep_schedule,
+        ],
+        sensors=[tenant_sync],
+        resources={
+            "world": world,
+            "limits": Limits(
+                workers=chosen.workers,
+                lock_wait_seconds=float(chosen.lock_wait_seconds),
+                keep_hours=chosen.keep_hours,
+            ),
+        },
+        # A process per step costs seconds per step and gains nothing: the work is set-based.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The live platform, as Dagster's own processes load it."""
+    settings = Settings.from_env(dict(os.environ))  # noqa: TID251  handed over, once
+    return build(
+        wiring.live(settings, progress=LogProgress()),
+        wiring.manifest(settings),
+        settings=settings,
+    )
