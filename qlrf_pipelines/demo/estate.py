@@ -11,10 +11,18 @@ _DAYS = re.compile(r"\{\{days_ago (-?\d+)\}\}")
 _TESTING = "status: testing                    # the second day promotes it"
 
 
-def write_estate(folder: Path, *, cloud: str, now: datetime) -> None:
-    """Write every contract below `folder`, pointing at the API `cloud`, dated from `now`."""
+def write_estate(folder: Path, *, cloud: str, credentials: Path, now: datetime) -> None:
+    """Write every contract below `folder`, dated from `now`.
+
+    `cloud` is the URL of the AWS API; `credentials` a folder for its (simulated) key pair, which
+    the contracts refer to as every contract must: by reference.
+    """
+    credentials.mkdir(parents=True, exist_ok=True)
+    for name in ("key", "secret"):
+        (credentials / name).write_text(f"simulated-{name}", encoding="utf-8")
     for template in sorted(TEMPLATES.rglob("*.yaml")):
         text = template.read_text(encoding="utf-8").replace("{{cloud}}", cloud)
+        text = text.replace("{{credentials}}", str(credentials))
         target = folder / template.relative_to(TEMPLATES)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_DAYS.sub(lambda m: _days_before(now, m), text), encoding="utf-8")

@@ -1,0 +1,84 @@
+"""`qlrf demo`: the demonstration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say
+from qlrf_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from qlrf_pipelines.demo.story import Story
+
+_ROW = ("tenant", "assets", "active", "coverage", "managed", "status", "compliance", "max_risk",
+        "changes", "gaps")  # fmt: skip
+_QUERIES = (
+    "select name, region, drift_verdict, versions_behind, days_behind, risk_score "
+    "from fct_assets order by risk_score desc limit 5",
+    "select tenant, scope_value as environment, total, coverage, status "
+    "from agg_drift_scope where scope_type = 'environment' order by 1, 2",
+    "select framework, score, pass, fail, never_proven "
+    "from agg_compliance_framework where tenant = 'acme' order by score",
+)
+
+
+@click.command("demo")
+@json_option
+@click.pass_obj
+def command(settings: Settings, *, as_json: bool) -> int:
+    """Run the demonstration on a local AWS API.
+
+    Two tenants over two accounts and three regions are discovered, scored and published; then
+    the world moves and it happens again. Exit code 3 is part of the story: one region fails.
+    The command itself ends with 0 when the story went as it must.
+    """
+    from qlrf_pipelines.demo.story import tell
+    from qlrf_pipelines.operate.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        story = tell(settings, progress)
+    if as_json:
+        emit_json(story.as_json())
+    else:
+        _show(story, settings)
+    return 1 if story.false_deletions else 0
+
+
+def _show(story: "Story", settings: Settings) -> None:
+    from qlrf_pipelines.operate.summary import as_rows
+
+    for title, outcome in (("Yesterday", story.first), ("Today", story.second)):
+        rows = as_rows(outcome.rows)
+        emit_rows(rows, as_json=False, columns=_ROW, title=f"{title}, in {outcome.seconds:.1f} s")
+    emit_rows(story.changes, as_json=False, title="What changed between the two")
+    for gap in story.second.gaps:
+        say(f"Not seen today: {gap.tenant} {gap.scope}: {gap.status}, {gap.reason}")
+    emit_rows(story.stale, as_json=False, title="Kept, and called stale")
+    emit_rows(story.verdicts, as_json=False, title="Every live asset, by drift verdict")
+    emit_rows(story.evidence, as_json=False, title="Evidence")
+    wrong = len(story.false_deletions)
+    click.echo(f"\nMachines declared gone that still exist: {wrong}" + (" !" if wrong else ""))
+    _what_next(settings)
+
+
+def _what_next(settings: Settings) -> None:
+    home = _short(settings.home)
+    prefix = "" if home == ".qlrf" else f"QLRF_HOME={home} "
+    click.echo(f"\nThe marts are in {home}/marts.duckdb. Ask them:")
+    for sql in _QUERIES:
+        click.echo(f'  {prefix}.venv/bin/qlrf query "{sql}"')
+    click.echo("See runs, lineage, partitions and checks in the Dagster UI:")
+    click.echo(f"  {prefix}QLRF_ESTATE={home}/demo/estate .venv/bin/qlrf up")
+    click.echo("Take the proof with you, and check it without any of this:")
+    click.echo(f"  {prefix}.venv/bin/qlrf evidence export --tenant acme --out acme.zip")
+    click.echo("  .venv/bin/qlrf evidence verify --pack acme.zip")
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+COMMANDS: Mapping[str, click.Command] = {"demo": command}

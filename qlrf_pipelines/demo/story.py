@@ -1,0 +1,176 @@
+"""The story `make demo` tells: two tenants, two days, one failing region, nothing falsely deleted.
+
+The first refresh is dated 26 hours ago by a clock of its own, so that the second one can show
+what staleness, age and history look like. Everything else is the product as it is: the same job,
+the same adapters over HTTP, the same database, lake and marts.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets_defs import expectations
+from qlrf_pipelines import wiring
+from qlrf_pipelines.demo.clock import ShiftedClock
+from qlrf_pipelines.demo.estate import promote, write_estate
+from qlrf_pipelines.domain.errors import Refused
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.operate.instance import opened
+from qlrf_pipelines.operate.refresh import RefreshOutcome, refresh_in
+from qlrf_pipelines.ports.progress import Progress
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.evidence import verify_ledger
+from qlrf_pipelines.settings import Settings
+
+TENANTS = (TenantId("acme"), TenantId("globex"))
+YESTERDAY = timedelta(hours=26)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What happened, in rows ready to be shown; `false_deletions` must be empty."""
+
+    first: RefreshOutcome
+    second: RefreshOutcome
+    verdicts: tuple[dict[str, Any], ...]
+    changes: tuple[dict[str, Any], ...]
+    stale: tuple[dict[str, Any], ...]
+    evidence: tuple[dict[str, Any], ...]
+    false_deletions: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole story as JSON values."""
+        return asdict(self)
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The same home, with the demonstration's contracts and no patience for the failing region."""
+    return replace(settings, estate=settings.home / "demo" / "estate", aws_max_attempts=2)
+
+
+def tell(settings: Settings, progress: Progress) -> Story:
+    """Tell the whole story and return it.
+
+    Raises:
+        Refused: the home already holds tenants that are not the demonstration's.
+    """
+    chosen = demo_settings(settings)
+    world = wiring.live(chosen, progress=progress)
+    _refuse_other_tenants(world, settings.home)
+    expectations.warm_up()
+    with wiring.simulator() as cloud, _instance(chosen) as instance:
+        for tenant in TENANTS:
+            world.lake.erase(tenant)
+        write_estate(
+            chosen.estate,
+            cloud=cloud.url,
+            credentials=settings.home / "demo" / "credentials",
+            now=world.clock.now(),
+        )
+        stage = _Stage(settings=chosen, instance=instance, progress=progress)
+        progress.said(f"A local AWS API at {cloud.url} holds {len(cloud.existing())} machines.")
+        progress.said("First refresh, dated 26 hours ago ...")
+        yesterday = replace(world, clock=ShiftedClock(world.clock, by=YESTERDAY))
+        first = stage.refresh(yesterday)
+        cloud.move()
+        promote(chosen.estate, now=world.clock.now())
+        progress.said(
+            "The world moves: ql-base-linux 1.7.0 is promoted, four workers are replaced, one "
+            "machine vanishes without a word, and region ap-southeast-2 answers 503 ..."
+        )
+        second = stage.refresh(world)
+        return _story(world, first, second, existing=cloud.existing())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    settings: Settings
+    instance: dg.DagsterInstance
+    progress: Progress
+
+    def refresh(self, world: World) -> RefreshOutcome:
+        outcome = refresh_in(
+            self.instance,
+            world,
+            manifest=wiring.manifest(self.settings),
+            tenants=TENANTS,
+            progress=self.progress,
+            settings=self.settings,
+        )
+        if outcome.failures:
+            raise Refused(f"The refresh failed: {'; '.join(outcome.failures)}")
+        return outcome
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with (
+        wiring.database(settings) as database,
+        opened(settings, dagster_url=database.dagster_url, capture_logs=False) as instance,
+    ):
+        yield instance
+
+
+def _refuse_other_tenants(world: World, home: Path) -> None:
+    others = [tenant for tenant in world.lake.tenants() if tenant not in TENANTS]
+    if others:
+        raise Refused(
+            f"{home} already holds tenant {', '.join(others)}; the demonstration would mix with it. "
+            "Set QLRF_HOME to another folder for the demonstration."
+        )
+
+
+def _story(
+    world: World, first: RefreshOutcome, second: RefreshOutcome, *, existing: frozenset[str]
+) -> Story:
+    gone = _ask(
+        world,
+        "inventory",
+        "SELECT DISTINCT asset_id FROM inventory WHERE tombstoned_at IS NOT NULL",
+    )
+    return Story(
+        first=first,
+        second=second,
+        verdicts=_mart(
+            world,
+            """SELECT drift_verdict, count(*) FILTER (tenant = 'acme') AS acme,
+                count(*) FILTER (tenant = 'globex') AS globex, min(drift_score) AS from_score,
+                max(drift_score) AS to_score
+            FROM fct_assets GROUP BY drift_verdict ORDER BY min(drift_score), drift_verdict""",
+        ),
+        changes=_ask(
+            world,
+            "inventory_changes",
+            """SELECT tenant, change, reason, count(*) AS assets, min(name) AS "for example"
+            FROM inventory_changes WHERE changed_at > (
+                SELECT min(changed_at) + INTERVAL 1 HOUR FROM inventory_changes)
+            GROUP BY ALL ORDER BY ALL""",
+        ),
+        stale=_mart(
+            world,
+            """SELECT tenant, region, count(*) AS assets, min(last_seen) AS last_seen
+            FROM fct_assets WHERE drift_verdict = 'stale' GROUP BY ALL ORDER BY ALL""",
+        ),
+        evidence=tuple(
+            {"tenant": tenant, "entries": verify_ledger(world, tenant), "chain": "verified"}
+            for tenant in TENANTS
+        ),
+        false_deletions=tuple(row["asset_id"] for row in gone if row["asset_id"] in existing),
+    )
+
+
+def _mart(world: World, sql: str) -> tuple[dict[str, Any], ...]:
+    return tuple(world.warehouse.query(sql).to_pylist())
+
+
+def _ask(world: World, dataset: str, sql: str) -> tuple[dict[str, Any], ...]:
+    from qlrf_pipelines.domain.datasets import DATASETS
+
+    with world.engine.session() as session:
+        world.lake.view(session.connection, DATASETS[dataset], tenants=TENANTS)
+        return tuple(session.connection.sql(sql).to_arrow_table().to_pylist())
