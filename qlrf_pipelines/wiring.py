@@ -5,7 +5,7 @@ nothing, and `qlrf query` never loads a cloud SDK, the database driver or the la
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from qlrf_pipelines.ports.progress import Progress
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.warehouse import Warehouse
+    from resources.clouds.aws.simulator.process import Simulator
     from resources.database.connection import Database
     from resources.database.embedded import DatabaseStatus
 
@@ -83,6 +84,13 @@ def database_status(settings: Settings) -> "DatabaseStatus":
     from resources.database.embedded import status
 
     return status(settings)
+
+
+def simulator() -> "AbstractContextManager[Simulator]":
+    """A local AWS API in a process of its own, for the demonstration."""
+    from resources.clouds.aws.simulator.process import running
+
+    return running()
 
 
 def live(settings: Settings, *, progress: Progress | None = None) -> World:

@@ -120,7 +120,7 @@ def _refuse_other_tenants(world: World, home: Path) -> None:
     others = [tenant for tenant in world.lake.tenants() if tenant not in TENANTS]
     if others:
         raise Refused(
-            f"{home} already holds tenant {', '.join(others)}; the demonstration would mix with it. "
+            f"{home} already holds tenant {', '.join(others)}; the demonstration would mix in. "
             "Set QLRF_HOME to another folder for the demonstration."
         )
 
