@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from qlrf_pipelines.domain.estate import TenantId
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # `qlrf query` starts in half the time without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,15 @@ class BuildReport:
         return tuple(n for n in self.nodes if n.status not in ("success", "pass", "warn"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a statement answered, as plain values; `types` are the target's own names."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
 class Warehouse(ABC):
     """Marts are published whole: a reader sees the marts before a build or after it."""
 
@@ -46,13 +57,23 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def query(self, sql: str, *, tenant: TenantId | None = None) -> pa.Table:
+    def query(self, sql: str, *, tenant: TenantId | None = None) -> "pa.Table":
         """The answer to one read-only statement; with `tenant`, over that tenant's rows alone.
 
         Raises:
             Rejected: not one read-only statement, or not valid SQL.
             NotFound: nothing has been published yet.
         """
+
+    def ask(self, sql: str, *, tenant: TenantId | None = None) -> Answer:
+        """The same as `query`, as plain values."""
+        table = self.query(sql, tenant=tenant)
+        columns = [column.to_pylist() for column in table.columns]
+        return Answer(
+            columns=tuple(table.column_names),
+            types=tuple(str(kind) for kind in table.schema.types),
+            rows=list(zip(*columns, strict=True)),
+        )
 
     @abstractmethod
     def erase(self, tenant: TenantId) -> None:

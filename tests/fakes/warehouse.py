@@ -57,7 +57,7 @@ class FakeWarehouse(Warehouse):
                     raise Rejected("Only one SELECT statement can be asked.")
                 for name, rows in self.published.items():
                     connection.register(name, rows if tenant is None else _only(rows, [tenant]))
-                return connection.execute(sql).to_arrow_table()
+                return connection.sql(sql).to_arrow_table()
             except duckdb.Error as error:
                 raise Rejected(str(error)) from error
 

@@ -1,0 +1,5 @@
+select
+    control_id,
+    framework,
+    requirement
+from {{ source('lake', 'control_frameworks') }}

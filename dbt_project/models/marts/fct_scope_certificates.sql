@@ -1,0 +1,21 @@
+select
+    tenant,
+    scope_id,
+    connector,
+    platform,
+    account,
+    region,
+    kind,
+    status,
+    refresh_id,
+    identity,
+    started_at,
+    finished_at,
+    last_complete_at,
+    pages,
+    end_marker,
+    listed,
+    live,
+    vanished,
+    error
+from {{ source('lake', 'scopes') }}

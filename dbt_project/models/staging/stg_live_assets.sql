@@ -1,0 +1,3 @@
+select *
+from {{ source('lake', 'inventory') }}
+where tombstoned_at is null

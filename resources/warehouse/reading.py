@@ -1,0 +1,125 @@
+"""Asking a file of marts one statement, read-only, alone with the rows the asker may see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
+from qlrf_pipelines.domain.estate import TenantId
+
+_HINT = "`qlrf query --marts` lists the marts and their columns."
+# What no statement may do: reach files or the net, change a setting, or see our own variables.
+_CLOSED = (
+    "SET TimeZone = 'UTC'",
+    "SET temp_directory = ''",
+    "SET python_enable_replacements = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+@contextmanager
+def opened(path: Path, sql: str, *, tenant: TenantId | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in which `sql`, one checked SELECT, may run; catalog `marts` is its only data.
+
+    With a tenant, that tenant's rows are copied into memory and the file is let go before the
+    statement runs: there is nothing else left that any statement could name.
+
+    Raises:
+        Rejected: not exactly one SELECT, or it fails.
+        NotFound: nothing was published, or nothing about this tenant.
+        Unavailable: the file cannot be read, or memory ran out.
+    """
+    check_statement(sql)
+    if not path.exists():
+        raise NotFound("No marts were published yet; run `qlrf refresh`.")
+    with duckdb.connect(":memory:") as connection:
+        if tenant is None:
+            _attach(connection, path, name="marts")
+        else:
+            _attach(connection, path, name="published")
+            _keep_only(connection, sql, tenant)
+        connection.execute("USE marts")
+        for statement in _CLOSED:
+            connection.execute(statement)
+        with translated():
+            yield connection
+
+
+def check_statement(sql: str) -> None:
+    """Refuse anything but exactly one statement that only reads.
+
+    Raises:
+        Rejected: none, several, another kind of statement, or not SQL.
+    """
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise Rejected(f"{error}\n{_HINT}") from error
+    if len(statements) != 1:
+        raise Rejected(f"Ask exactly one statement; this is {len(statements)}.")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name
+        raise Rejected(f"Marts are read-only: ask a SELECT; this is {kind}.")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """DuckDB's errors about a statement, as ours, with its own message and a hint.
+
+    Raises:
+        Rejected: the statement is wrong.
+        Unavailable: memory ran out.
+    """
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        raise Unavailable(f"The statement needs more memory than there is: {error}") from error
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise Rejected(f"{error}\n{_HINT}") from error
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
+    try:
+        connection.execute(f"ATTACH {_text(str(path))} AS {name} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise Unavailable(f"The marts in {path} cannot be read: {error}") from error
+
+
+def _keep_only(connection: duckdb.DuckDBPyConnection, sql: str, tenant: TenantId) -> None:
+    connection.execute("ATTACH ':memory:' AS marts")
+    known = connection.execute(
+        "SELECT count(*) FROM published.dim_tenant WHERE tenant = ?", [tenant]
+    ).fetchone()
+    if not known or not known[0]:
+        raise NotFound(
+            f"Nothing was published about tenant {tenant}; run `qlrf refresh -t {tenant}`."
+        )
+    tables = connection.execute(
+        "SELECT t.table_name, bool_or(c.column_name = 'tenant') FROM duckdb_tables() t "
+        "JOIN duckdb_columns() c USING (table_oid, database_name) "
+        "WHERE t.database_name = 'published' GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    # Most statements name one mart of many: the others stay where they are. One that names none
+    # as plain text may still build a name, so it gets them all.
+    named = [row for row in tables if row[0] in sql.lower()] or tables
+    for name, owned in named:
+        title = _name(name)
+        where, values = (" WHERE tenant = ?", [tenant]) if owned else ("", [])
+        connection.execute(
+            f"CREATE TABLE marts.{title} AS SELECT * FROM published.{title}{where}",  # noqa: S608  names from the catalog, quoted
+            values,
+        )
+    connection.execute("DETACH published")
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

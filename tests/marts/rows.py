@@ -1,0 +1,192 @@
+"""Rows of the lake with everything a test does not care about filled in."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from qlrf_pipelines.domain.datasets import Dataset
+from qlrf_pipelines.domain.estate import Connector, Estate, Tenant, TenantId
+from qlrf_pipelines.domain.vocabulary import Platform
+from qlrf_pipelines.ports.lake import Lake
+from tests.fakes.clock import NOON
+
+Row = Mapping[str, Any]
+
+
+def put(lake: Lake, dataset: Dataset, rows: Iterable[Row], *, tenants: Iterable[str]) -> None:
+    """Replace these tenants' rows of a dataset; columns not given are null."""
+    blank = dict.fromkeys(dataset.schema.names)
+    table = pa.Table.from_pylist([blank | dict(row) for row in rows], schema=dataset.schema)
+    lake.replace(dataset, table.to_reader(), tenants=[TenantId(t) for t in tenants])
+
+
+def asset(tenant: str, number: int, **facts: Any) -> dict[str, Any]:
+    """One inventory row."""
+    region = facts.get("region", "us-east-1")
+    return {
+        "tenant": tenant,
+        "connector": "main",
+        "platform": "aws",
+        "account": "111122223333",
+        "region": region,
+        "kind": "instance",
+        "asset_key": key(tenant, number),
+        "asset_id": f"i-{number:04d}",
+        "name": f"{tenant}-{number}",
+        "environment": "production",
+        "site": region,
+        "image_ref": "ami-1",
+        "image_readable": True,
+        "instance_type": "t3.micro",
+        "state": "running",
+        "launched_at": NOON - timedelta(days=3),
+        "first_seen": NOON - timedelta(days=2),
+        "last_seen": NOON,
+        "tags": [("Name", f"{tenant}-{number}")],
+        "imds_v2": True,
+        "volume_count": 1,
+        "ebs_encrypted": True,
+        "public_ip": "",
+        "open_ports": [],
+        "fresh": True,
+        "missed": 0,
+        "change_seq": 1,
+        "change": "discovered",
+        "changed_at": NOON,
+        "refresh_id": "r-0001",
+        **facts,
+    }
+
+
+def key(tenant: str, number: int) -> str:
+    """The asset key of an asset made by `asset`."""
+    return f"aws:111122223333:{tenant}:i-{number:04d}"
+
+
+def drift(tenant: str, number: int, verdict: str = "current", **facts: Any) -> dict[str, Any]:
+    """One drift row."""
+    managed = verdict != "unmanaged"
+    return {
+        "tenant": tenant,
+        "asset_key": key(tenant, number),
+        "active": True,
+        "family": "base" if managed else None,
+        "version": "1.6.4" if managed else None,
+        "resolution": "coordinate" if managed else "none",
+        "drift_verdict": verdict,
+        "judged_verdict": verdict if verdict != "exempt" else "behind",
+        "drift_score": {"current": 0.0, "exempt": 0.0, "behind": 30.5}.get(verdict, 90.0),
+        "versions_behind": 0,
+        "days_behind": 0,
+        "approved_version": "1.6.4",
+        "reason": f"It is {verdict}.",
+        "as_of": NOON,
+        **facts,
+    }
+
+
+def risk(tenant: str, number: int, **facts: Any) -> dict[str, Any]:
+    """One risk row."""
+    return {
+        "tenant": tenant,
+        "asset_key": key(tenant, number),
+        "risk_score": 12.1,
+        "risk_level": "low",
+        "drift_factor": 0.1,
+        "noncompliance_factor": 1 / 3,
+        "exposure_factor": 0.0,
+        "environment_factor": 1.5,
+        "not_assessed": ["critical_vulnerabilities", "open_vulnerabilities"],
+        "as_of": NOON,
+        **facts,
+    }
+
+
+def result(tenant: str, control: str, number: int | None, verdict: str) -> dict[str, Any]:
+    """One control result; without a number, of the tenant as a whole."""
+    return {
+        "tenant": tenant,
+        "control_id": control,
+        "asset_key": "" if number is None else key(tenant, number),
+        "verdict": verdict,
+        "detail": "because",
+        "as_of": NOON,
+    }
+
+
+def scope(tenant: str, region: str, status: str = "complete", **facts: Any) -> dict[str, Any]:
+    """One scope certificate."""
+    return {
+        "tenant": tenant,
+        "connector": "main",
+        "platform": "aws",
+        "account": "111122223333",
+        "region": region,
+        "kind": "instance",
+        "scope_id": f"main/111122223333/{region}/instance",
+        "refresh_id": "r-0001",
+        "started_at": NOON - timedelta(seconds=2),
+        "finished_at": NOON,
+        "status": status,
+        "pages": 1,
+        "end_marker": status == "complete",
+        "listed": 2,
+        "live": 2,
+        "vanished": 0,
+        "last_complete_at": NOON,
+        **facts,
+    }
+
+
+def daily(tenant: str, scope_type: str, scope_value: str, **facts: Any) -> dict[str, Any]:
+    """One row of the daily scores."""
+    return {
+        "tenant": tenant,
+        "day": NOON.date(),
+        "scope_type": scope_type,
+        "scope_value": scope_value,
+        "total": 2,
+        "current": 1,
+        "drifted": 1,
+        "managed": 1.0,
+        "coverage": 0.5,
+        "status": "critical",
+        "mean_score": 15.25,
+        "as_of": NOON,
+        **facts,
+    }
+
+
+def image(tenant: str, version: str, **facts: Any) -> dict[str, Any]:
+    """One golden image version."""
+    return {
+        "tenant": tenant,
+        "family": "base",
+        "version": version,
+        "version_key": version,
+        "status": "production",
+        "promoted_at": NOON - timedelta(days=30),
+        "environments": ["production", "staging"],
+        "os_name": "ubuntu",
+        "os_version": "22.04",
+        "arch": "x86_64",
+        "shared": False,
+        "coordinates": [{"platform": "aws", "region": "us-east-1", "image_ref": "ami-1"}],
+        **facts,
+    }
+
+
+def estate(*names: str) -> Estate:
+    """An estate of tenants with one connector each."""
+    return Estate(
+        tenants=tuple(
+            Tenant(
+                name=TenantId(name),
+                display_name=name.title(),
+                connectors=(Connector(tenant=TenantId(name), name="main", platform=Platform.AWS),),
+            )
+            for name in names
+        )
+    )

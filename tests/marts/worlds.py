@@ -1,0 +1,82 @@
+"""Two tenants with a little of everything, in a lake."""
+
+from qlrf_pipelines.domain.datasets import (
+    CONTROL_RESULTS,
+    DRIFT,
+    DRIFT_DAILY,
+    GOLDEN_IMAGES,
+    INVENTORY,
+    RISK,
+    SCOPES,
+)
+from qlrf_pipelines.ports.lake import Lake
+from tests.fakes.clock import NOON
+from tests.marts import rows
+
+BOTH = ("acme", "globex")
+VERDICTS = ("current", "exempt", "behind", "unmanaged", "stale")
+
+
+def fill(lake: Lake) -> None:
+    """Acme has five active assets, a stopped one and a forgotten one; Globex has two."""
+    acme = [rows.asset("acme", n) for n in range(5)]
+    acme[1] |= {"environment": "staging", "region": "eu-west-1", "site": "Dublin"}
+    acme[2] |= {
+        "open_ports": [
+            {"protocol": "tcp", "from_port": 22, "to_port": 22},
+            {"protocol": "tcp", "from_port": 8000, "to_port": 8100},
+            {"protocol": "-1", "from_port": None, "to_port": None},
+        ],
+        "public_ip": "203.0.113.7",
+        "tags": [("Name", 'a "quoted", \\N name'), ("Ünïcode", "line\nbreak"), ("empty", "")],
+        "fresh": False,
+    }
+    acme[3] |= {"open_ports": None, "public_ip": None, "imds_v2": None, "tags": None}
+    acme.append(rows.asset("acme", 5, state="stopped"))
+    acme.append(rows.asset("acme", 6, tombstoned_at=NOON, tombstone_reason="terminated"))
+    globex = [rows.asset("globex", n, name="CANARY-globex") for n in range(2)]
+    put = rows.put
+    put(lake, INVENTORY, acme + globex, tenants=BOTH)
+    put(
+        lake,
+        DRIFT,
+        [rows.drift("acme", n, verdict) for n, verdict in enumerate(VERDICTS)]
+        + [rows.drift("acme", 5, "current", active=False)]
+        + [rows.drift("globex", 0)],  # the second one was not judged
+        tenants=BOTH,
+    )
+    put(
+        lake,
+        RISK,
+        [rows.risk("acme", n, risk_score=10.1 * n) for n in range(6)]
+        + [rows.risk("globex", 0, not_assessed=[])],
+        tenants=BOTH,
+    )
+    found = [
+        rows.result("acme", "imds_v2", n, "never_proven" if n == 3 else "pass") for n in range(6)
+    ]
+    found += [rows.result("acme", "volumes_encrypted", n, "pass") for n in range(6)]
+    found += [rows.result("acme", "access_review", None, "manual")]
+    found += [rows.result("globex", "imds_v2", 0, "fail")]
+    put(lake, CONTROL_RESULTS, found, tenants=BOTH)
+    put(
+        lake,
+        SCOPES,
+        [
+            rows.scope("acme", "us-east-1"),
+            rows.scope("acme", "eu-west-1", "denied", error="no"),
+            rows.scope("globex", "us-east-1"),
+        ],
+        tenants=BOTH,
+    )
+    put(
+        lake,
+        GOLDEN_IMAGES,
+        [
+            rows.image("acme", "1.6.4"),
+            rows.image("acme", "1.6.3", environments=[], cis_level=1),
+            rows.image("globex", "1.6.4", promoted_at=None),
+        ],
+        tenants=BOTH,
+    )
+    put(lake, DRIFT_DAILY, [rows.daily(t, "tenant", t) for t in BOTH], tenants=BOTH)
