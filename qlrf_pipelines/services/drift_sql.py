@@ -1,0 +1,307 @@
+"""The drift rule for a whole fleet, as SQL over lake views.
+
+Read `domain/drift.py` first: it is the same rule for one asset. Assets that agree on tenant,
+place, environment and image agree on everything but freshness and exemptions, so the rule is
+worked out once per such group (`judged`) and joined back to the assets by hash.
+
+Inputs: the views inventory, golden_images and previous (the last drift), and the tables rules,
+graces, tag_keys and exemptions that the service registers.
+"""
+
+from qlrf_pipelines.domain.drift import (
+    BEHIND_BASE,
+    BEHIND_MOST,
+    BEHIND_PER_DAY,
+    BEHIND_PER_VERSION,
+    EXEMPT_SUFFIX,
+    EXEMPTABLE,
+    FIXED_SCORES,
+    HEALTHY_FROM,
+    REASONS,
+    WARNING_FROM,
+)
+from qlrf_pipelines.domain.vocabulary import ACTIVE_STATES, COVERED_VERDICTS, DriftVerdict
+
+DAY_US = 86_400_000_000
+
+
+def quoted(*values: str) -> str:
+    """Our own words as a list of SQL strings."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+
+
+_SCORES = " ".join(f"WHEN '{verdict}' THEN {score}" for verdict, score in FIXED_SCORES.items())
+_REASONS = " ".join(
+    f"WHEN '{cause}' THEN format({quoted(text)}, coalesce(image_ref, '(none)'),"
+    " coalesce(family, '(none)'), coalesce(version, '(none)'),"
+    " coalesce(environment, '(none)'), coalesce(approved_version, '(none)'))"
+    for cause, text in REASONS.items()
+    if "{" in text
+)
+_SPECIAL = " ".join(
+    f"WHEN '{cause}' THEN {quoted(text)}" for cause, text in REASONS.items() if "{" not in text
+)
+
+# The rank of a version is how many of its family's versions are not above it; two ranks
+# subtracted are the versions between.
+VERSIONS = """
+CREATE OR REPLACE TEMP TABLE versions AS
+SELECT tenant, family, version, version_key, status, promoted_at, environments,
+       count(*) OVER (PARTITION BY tenant, family ORDER BY version_key) AS rank
+FROM golden_images WHERE version_key IS NOT NULL
+"""
+
+APPROVED = f"""
+CREATE OR REPLACE TEMP TABLE approved AS
+SELECT v.tenant, v.family, v.environment, v.version, v.version_key, v.rank,
+       CASE WHEN v.promoted_at IS NOT NULL THEN
+         greatest(0, (epoch_us(r.as_of) - epoch_us(v.promoted_at)) // {DAY_US})::INTEGER END AS days,
+       coalesce(epoch_us(r.as_of) < epoch_us(v.promoted_at) + g.grace_us, false) AS in_grace
+FROM (SELECT * EXCLUDE (environments), unnest(environments) AS environment
+      FROM versions WHERE status = 'production') v
+JOIN rules r USING (tenant)
+JOIN graces g USING (tenant, environment)
+QUALIFY row_number() OVER (
+  PARTITION BY v.tenant, v.family, v.environment ORDER BY v.version_key DESC, v.version DESC) = 1
+"""  # noqa: S608  numbers and words of our own
+
+PLACES = """
+CREATE OR REPLACE TEMP TABLE places AS
+SELECT tenant, place.platform AS platform, place.region AS region, place.image_ref AS image_ref,
+       family, version, version_key, status
+FROM (SELECT tenant, family, version, version_key, status, unnest(coordinates) AS place
+      FROM golden_images)
+QUALIFY row_number() OVER (
+  PARTITION BY tenant, platform, region, image_ref
+  ORDER BY family, coalesce(version_key, ''), version) = 1
+"""
+
+KINDS = """
+CREATE OR REPLACE TEMP TABLE kinds AS
+SELECT DISTINCT tenant, platform, region, environment, image_ref, image_family, image_version,
+                image_readable
+FROM inventory WHERE tombstoned_at IS NULL
+"""
+
+TAGGED_VERSIONS = """
+SELECT DISTINCT image_version FROM kinds WHERE image_version IS NOT NULL ORDER BY 1
+"""
+
+RESOLVED = """
+CREATE OR REPLACE TEMP TABLE resolved AS
+SELECT k.*,
+       coalesce(p.family, f.family) AS family,
+       CASE WHEN p.family IS NOT NULL THEN p.version
+            WHEN f.family IS NOT NULL THEN k.image_version END AS version,
+       CASE WHEN p.family IS NOT NULL THEN 'coordinate'
+            WHEN f.family IS NOT NULL THEN 'tag' ELSE 'none' END AS resolution,
+       CASE WHEN p.family IS NOT NULL THEN p.version_key
+            WHEN f.family IS NOT NULL THEN t.version_key END AS version_key,
+       CASE WHEN p.family IS NOT NULL THEN p.status
+            WHEN f.family IS NOT NULL THEN r.status END AS status
+FROM kinds k
+LEFT JOIN places p USING (tenant, platform, region, image_ref)
+LEFT JOIN (SELECT DISTINCT tenant, family FROM golden_images) f
+  ON k.image_readable AND k.image_ref IS NOT NULL
+ AND k.platform IS NOT NULL AND k.region IS NOT NULL
+ AND f.tenant = k.tenant AND f.family = k.image_family
+LEFT JOIN tag_keys t ON t.version = k.image_version
+LEFT JOIN golden_images r
+  ON r.tenant = k.tenant AND r.family = k.image_family AND r.version = k.image_version
+"""
+
+_COMPARED = """
+SELECT r.*, a.version AS approved_version,
+       CASE WHEN r.version_key < a.version_key THEN a.days
+            WHEN r.version_key >= a.version_key THEN 0 END AS days_behind,
+       CASE WHEN r.version_key IS NOT NULL AND a.version IS NOT NULL
+            THEN greatest(0, a.rank - coalesce(v.rank, 0))::INTEGER END AS versions_behind,
+       CASE WHEN r.image_ref IS NULL THEN 'no_image'
+            WHEN r.platform IS NULL OR r.region IS NULL THEN 'no_place'
+            WHEN r.family IS NULL AND r.image_readable THEN 'unmanaged'
+            WHEN r.family IS NULL THEN 'unreadable'
+            WHEN r.version_key IS NULL THEN 'no_semver'
+            WHEN r.status = 'retired' THEN 'retired'
+            WHEN r.environment IS NULL THEN 'no_environment'
+            WHEN a.version IS NULL THEN 'none_approved'
+            WHEN r.version_key = a.version_key THEN 'current'
+            WHEN r.version_key > a.version_key THEN 'ahead'
+            WHEN a.in_grace THEN 'behind_in_grace'
+            ELSE 'behind' END AS cause
+FROM resolved r
+ASOF LEFT JOIN versions v
+  ON v.tenant = r.tenant AND v.family = r.family AND r.version_key >= v.version_key
+LEFT JOIN approved a
+  ON a.tenant = r.tenant AND a.family = r.family AND a.environment = r.environment
+"""
+
+JUDGED = f"""
+CREATE OR REPLACE TEMP TABLE judged AS
+SELECT row_number() OVER ()::INTEGER AS kind, c.*, r.stale_before, r.as_of,
+       CASE WHEN cause IN ({quoted(*DriftVerdict)}) THEN cause ELSE 'unknown' END AS verdict,
+       CASE cause {_REASONS} {_SPECIAL} END AS reason,
+       least({BEHIND_MOST}, coalesce({BEHIND_BASE} + {BEHIND_PER_VERSION} * versions_behind
+             + {BEHIND_PER_DAY} * days_behind, {BEHIND_MOST}))::DOUBLE AS behind_score
+FROM ({_COMPARED}) c JOIN rules r USING (tenant)
+"""  # noqa: S608  numbers and words of our own
+
+
+def score_of(verdict: str, behind: str) -> str:
+    """The score of a verdict column, as an expression."""
+    return f"(CASE {verdict} WHEN 'behind' THEN {behind} {_SCORES} END)::DOUBLE"
+
+
+# One row per live asset; what is the same for all assets of a kind stays in `judged`.
+_ASSETS = f"""
+SELECT {{columns}}, j.kind,
+       i.state IS NULL OR i.state IN ({quoted(*ACTIVE_STATES)}) AS active,
+       CASE WHEN i.state IS NULL THEN 'no_state'
+            WHEN j.verdict = 'unknown' THEN j.cause
+            WHEN i.last_seen IS NULL OR i.last_seen < j.stale_before THEN 'stale'
+            ELSE j.cause END AS cause,
+       CASE WHEN i.state IS NULL OR j.verdict = 'unknown' THEN 'unknown'
+            WHEN i.last_seen IS NULL OR i.last_seen < j.stale_before THEN 'stale'
+            ELSE j.verdict END AS judged_verdict
+FROM inventory i JOIN judged j
+  ON j.tenant = i.tenant
+ AND j.platform IS NOT DISTINCT FROM i.platform
+ AND j.region IS NOT DISTINCT FROM i.region
+ AND j.environment IS NOT DISTINCT FROM i.environment
+ AND j.image_ref IS NOT DISTINCT FROM i.image_ref
+ AND j.image_family IS NOT DISTINCT FROM i.image_family
+ AND j.image_version IS NOT DISTINCT FROM i.image_version
+ AND j.image_readable IS NOT DISTINCT FROM i.image_readable
+WHERE i.tombstoned_at IS NULL
+"""  # noqa: S608  words of our own
+
+
+def exempted(*, by_tags: bool) -> str:
+    """The assets an exemption covers; tags are read only if an exemption asks for them."""
+    columns = "i.tenant, i.asset_key, i.asset_id, j.family, j.environment"
+    columns += ", i.tags" if by_tags else ""
+    tags = (
+        "AND (cardinality(e.tags) = 0"
+        " OR coalesce(list_has_all(map_entries(a.tags), map_entries(e.tags)), false))"
+    )
+    return f"""
+CREATE OR REPLACE TEMP TABLE exempted AS
+SELECT a.tenant, a.asset_key, arg_max(e.name, (e.expires_at, e.name)) AS exemption
+FROM ({_ASSETS.format(columns=columns)} AND i.tenant IN (SELECT tenant FROM exemptions)) a
+JOIN exemptions e ON e.tenant = a.tenant
+ AND a.judged_verdict IN ({quoted(*EXEMPTABLE)}) AND list_contains(e.verdicts, a.judged_verdict)
+ AND (len(e.families) = 0 OR coalesce(list_contains(e.families, a.family), false))
+ AND (len(e.environments) = 0 OR coalesce(list_contains(e.environments, a.environment), false))
+ AND (len(e.assets) = 0 OR list_contains(e.assets, a.asset_id))
+ {tags if by_tags else ""}
+GROUP BY a.tenant, a.asset_key
+"""  # noqa: S608  numbers and words of our own
+
+
+def _scored(columns: str, *, exemptions: bool) -> str:
+    assets = _ASSETS.format(columns=columns)
+    if not exemptions:
+        return (
+            f"SELECT *, judged_verdict AS drift_verdict, NULL::VARCHAR AS exemption FROM ({assets})"  # noqa: S608
+        )
+    return f"""
+SELECT a.*, x.exemption,
+       CASE WHEN x.exemption IS NULL THEN a.judged_verdict ELSE 'exempt' END AS drift_verdict
+FROM ({assets}) a LEFT JOIN exempted x USING (tenant, asset_key)
+"""  # noqa: S608  words of our own
+
+
+def rows(*, exemptions: bool) -> str:
+    """The rows of the drift dataset, in its order of columns."""
+    columns = (
+        "i.tenant, i.asset_key, j.family, j.version, j.resolution, j.behind_score,"
+        " j.versions_behind, j.days_behind, j.approved_version, j.reason AS usual, j.as_of"
+    )
+    sentence = f"CASE s.cause WHEN 'stale' THEN {quoted(REASONS['stale'])}"
+    sentence += f" WHEN 'no_state' THEN {quoted(REASONS['no_state'])} ELSE s.usual END"
+    if exemptions:
+        suffix = quoted(EXEMPT_SUFFIX)
+        sentence = f"{sentence} || coalesce({suffix} || s.exemption || '.', '')"
+    return f"""
+SELECT s.tenant, s.asset_key, s.active, s.family, s.version, s.resolution, s.drift_verdict,
+       s.judged_verdict, s.exemption,
+       {score_of("s.drift_verdict", "s.behind_score")} AS drift_score,
+       s.versions_behind, s.days_behind, s.approved_version, {sentence} AS reason,
+       CASE WHEN s.drift_verdict NOT IN ({quoted(*COVERED_VERDICTS)})
+            THEN coalesce(p.drifted_since, s.as_of) END AS drifted_since,
+       s.as_of
+FROM ({_scored(columns, exemptions=exemptions)}) s
+LEFT JOIN (SELECT tenant, asset_key, drifted_since FROM previous
+           WHERE drifted_since IS NOT NULL) p USING (tenant, asset_key)
+"""  # noqa: S608  words of our own
+
+
+def tally(*, exemptions: bool) -> str:
+    """How many assets of each kind stand how, with one asset as the example."""
+    assets = _scored("i.tenant, i.asset_key, i.site, j.behind_score", exemptions=exemptions)
+    return f"""
+CREATE OR REPLACE TEMP TABLE tally AS
+SELECT j.tenant, j.environment, j.platform, j.region, t.site, j.family, t.active,
+       t.drift_verdict, {score_of("t.drift_verdict", "j.behind_score")} AS drift_score,
+       t.exemption, t.assets, t.example
+FROM (SELECT kind, site, active, drift_verdict, exemption, count(*) AS assets,
+             min(asset_key) AS example
+      FROM ({assets}) GROUP BY ALL) t
+JOIN judged j USING (kind)
+"""  # noqa: S608  words of our own
+
+
+_STATUS = f"""CASE WHEN coverage IS NULL THEN 'no_data'
+     WHEN coverage >= {HEALTHY_FROM} THEN 'healthy' WHEN coverage >= {WARNING_FROM} THEN 'warning' ELSE 'critical' END"""
+
+DAILY = f"""
+CREATE OR REPLACE TEMP TABLE daily AS
+WITH active AS (SELECT * FROM tally WHERE active),
+scoped AS (
+  SELECT tenant, 'tenant' AS scope_type, tenant AS scope_value,
+         family, drift_verdict, drift_score, assets FROM active
+  UNION ALL
+  SELECT a.tenant, v.scope_type, coalesce(v.scope_value, '(none)'),
+         a.family, a.drift_verdict, a.drift_score, a.assets
+  FROM active a, LATERAL (VALUES ('environment', a.environment), ('platform', a.platform),
+    ('region', a.region), ('site', a.site), ('family', a.family)) v(scope_type, scope_value)
+),
+counted AS (
+  SELECT tenant, scope_type, scope_value, sum(assets)::BIGINT AS total,
+         coalesce(sum(assets) FILTER (drift_verdict IN ({quoted(*COVERED_VERDICTS)})), 0)::BIGINT
+           AS current,
+         coalesce(sum(assets) FILTER (family IS NOT NULL), 0)::BIGINT AS resolved,
+         sum(assets * drift_score) AS scores
+  FROM scoped GROUP BY ALL
+  UNION ALL
+  SELECT tenant, 'tenant', tenant, 0, 0, 0, 0 FROM rules ANTI JOIN active USING (tenant)
+),
+shared AS (
+  SELECT *, current::DOUBLE / nullif(total, 0) AS coverage FROM counted
+)
+SELECT tenant, r.day, scope_type, scope_value, total, current,
+       total - current AS drifted, resolved::DOUBLE / nullif(total, 0) AS managed, coverage,
+       {_STATUS} AS status, scores::DOUBLE / nullif(total, 0) AS mean_score, r.as_of
+FROM shared JOIN rules r USING (tenant)
+"""  # noqa: S608  numbers and words of our own
+
+FACTS = """
+SELECT d.tenant, coalesce(t.assets, 0), d.total, d.coverage, d.managed, d.status, t.verdicts
+FROM daily d LEFT JOIN (
+  SELECT tenant, sum(assets)::BIGINT AS assets,
+         map_from_entries(list((drift_verdict, active_assets))) AS verdicts
+  FROM (SELECT tenant, drift_verdict, sum(assets)::BIGINT AS assets,
+               coalesce(sum(assets) FILTER (active), 0)::BIGINT AS active_assets
+        FROM tally GROUP BY ALL) GROUP BY tenant) t USING (tenant)
+WHERE d.scope_type = 'tenant' ORDER BY d.tenant
+"""
+
+APPLIED = """
+SELECT tenant, sum(assets)::BIGINT FROM tally WHERE exemption IS NOT NULL GROUP BY tenant
+"""
+
+WORST = """
+SELECT tenant, example, environment, family, drift_verdict, drift_score, assets
+FROM tally WHERE drift_score > 0
+QUALIFY row_number() OVER (PARTITION BY tenant ORDER BY drift_score DESC, active DESC, example) <= 5
+ORDER BY tenant, drift_score DESC, active DESC, example
+"""
