@@ -1,0 +1,124 @@
+"""A connector's way into AWS: credentials, clients and calls, over botocore (boto3's core)."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.loaders import Loader
+from botocore.session import Session
+
+from qlrf_pipelines.domain.estate import Connector
+from resources.clouds.aws.answers import AnswerParsers
+from resources.clouds.aws.faults import broken_off, translated
+
+FALLBACK_REGION = "us-east-1"
+# EC2's model is megabytes of JSON: loaded once for all connectors, which share nothing else.
+_MODELS = Loader()
+_CREATING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often, how long and how widely AWS is asked."""
+
+    max_attempts: int
+    read_timeout: float
+    pool_size: int
+
+
+class Connection:
+    """One identity's clients, one per service and region. Safe to use from many threads."""
+
+    def __init__(self, session: Session, connector: Connector, patience: Patience) -> None:
+        self._session = session
+        self._connector = connector
+        self._patience = patience
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._config = Config(
+            retries={"mode": "adaptive", "total_max_attempts": patience.max_attempts},
+            connect_timeout=min(10, patience.read_timeout),
+            read_timeout=patience.read_timeout,
+            max_pool_connections=patience.pool_size,
+        )
+        own = connector.regions[0] if connector.regions else None
+        self.home: str = own or session.get_config_variable("region") or FALLBACK_REGION
+
+    def call(
+        self, service: str, method: str, *, region: str = "", **parameters: object
+    ) -> dict[str, Any]:
+        """One call's whole answer, after the SDK's own retries.
+
+        Raises:
+            Unavailable: there is none (Denied: not for us; Truncated: it broke off).
+        """
+        place = region or self.home
+        what = f"{service}:{method} in {place}"
+        with translated(what):
+            answer: dict[str, Any] = getattr(self._client(service, place), method)(**parameters)
+        if "Error" in answer:
+            raise broken_off(what, str(answer["Error"].get("Message")))
+        return answer
+
+    def as_role(self, role: str) -> "Connection":
+        """The same way in, with the credentials of a role, renewed whenever they run out."""
+
+        def renew() -> dict[str, str]:
+            given = self.call("sts", "assume_role", RoleArn=role, RoleSessionName="qlrf")
+            keys = given["Credentials"]
+            return {
+                "access_key": keys["AccessKeyId"],
+                "secret_key": keys["SecretAccessKey"],
+                "token": keys["SessionToken"],
+                "expiry_time": keys["Expiration"].isoformat(),
+            }
+
+        session = _session()
+        session.register_component("credential_provider", _Renewed(renew))
+        return Connection(session, self._connector, self._patience)
+
+    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401  made at run time
+        with _CREATING:  # a botocore session is not thread-safe; its clients are
+            made = self._clients.get((service, region))
+            if made is None:
+                made = self._clients[service, region] = self._session.create_client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self._connector.endpoint_url,
+                    config=self._config,
+                )
+        return made
+
+
+class _Renewed:
+    """Stands where botocore looks for credentials."""
+
+    def __init__(self, renew: Callable[[], dict[str, str]]) -> None:
+        self._credentials = DeferredRefreshableCredentials(renew, "assume-role")
+
+    def load_credentials(self) -> DeferredRefreshableCredentials:
+        return self._credentials
+
+
+def connect(connector: Connector, secrets: Mapping[str, str], patience: Patience) -> Connection:
+    """A fresh connection for a connector; nothing but service models is shared with another's.
+
+    Raises:
+        Denied: the SDK's own configuration cannot be used.
+    """
+    with translated(f"connector {connector.name}"):
+        session = _session()
+        if secrets:
+            session.set_credentials(
+                secrets["accessKeyId"], secrets["secretAccessKey"], secrets.get("sessionToken")
+            )
+        return Connection(session, connector, patience)
+
+
+def _session() -> Session:
+    session = Session()
+    session.register_component("data_loader", _MODELS)
+    session.register_component("response_parser_factory", AnswerParsers())
+    return session
