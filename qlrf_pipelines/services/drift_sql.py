@@ -54,8 +54,8 @@ FROM golden_images WHERE version_key IS NOT NULL
 APPROVED = f"""
 CREATE OR REPLACE TEMP TABLE approved AS
 SELECT v.tenant, v.family, v.environment, v.version, v.version_key, v.rank,
-       CASE WHEN v.promoted_at IS NOT NULL THEN
-         greatest(0, (epoch_us(r.as_of) - epoch_us(v.promoted_at)) // {DAY_US})::INTEGER END AS days,
+       CASE WHEN v.promoted_at IS NOT NULL THEN greatest(
+         0, (epoch_us(r.as_of) - epoch_us(v.promoted_at)) // {DAY_US})::INTEGER END AS days,
        coalesce(epoch_us(r.as_of) < epoch_us(v.promoted_at) + g.grace_us, false) AS in_grace
 FROM (SELECT * EXCLUDE (environments), unnest(environments) AS environment
       FROM versions WHERE status = 'production') v
@@ -251,7 +251,8 @@ JOIN judged j USING (kind)
 
 
 _STATUS = f"""CASE WHEN coverage IS NULL THEN 'no_data'
-     WHEN coverage >= {HEALTHY_FROM} THEN 'healthy' WHEN coverage >= {WARNING_FROM} THEN 'warning' ELSE 'critical' END"""
+     WHEN coverage >= {HEALTHY_FROM} THEN 'healthy'
+     WHEN coverage >= {WARNING_FROM} THEN 'warning' ELSE 'critical' END"""
 
 DAILY = f"""
 CREATE OR REPLACE TEMP TABLE daily AS
