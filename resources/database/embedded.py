@@ -14,7 +14,7 @@ import psycopg2
 
 from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.settings import Settings
-from resources.database import cluster, roles
+from resources.database import cluster, roles, server
 from resources.database.keeper import READY
 from resources.database.place import Place, locked
 
@@ -131,7 +131,7 @@ def status(settings: Settings) -> DatabaseStatus:
     return DatabaseStatus(
         embedded=True,
         running=running,
-        pid=cluster.postmaster_pid(place.data) if running else None,
+        pid=server.postmaster_pid(place.data) if running else None,
         port=port,
         version=version or _written_by(place),
         size_bytes=size,

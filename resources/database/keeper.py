@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg2
 
 from qlrf_pipelines.domain.errors import QlrfError, Unavailable
-from resources.database import cluster, roles
+from resources.database import cluster, roles, server
 from resources.database.place import Place
 
 READY = "ready"
@@ -35,33 +35,35 @@ def main(folder: str, binaries: str, ready: str) -> int:
     alive = os.open(place.alive, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
     try:
-        server = _start(place, binaries=Path(binaries), alive=alive)
+        postgres = _start(place, binaries=Path(binaries), alive=alive)
     except (QlrfError, OSError, psycopg2.Error) as error:
         door.write(f"{' '.join(str(error).split())}\n")
         door.close()
         return 1
     door.write(f"{READY}\n")
     door.close()
-    threading.Thread(target=_stop_when_unused, args=(place, server), daemon=True).start()
-    return server.wait()
+    threading.Thread(target=_stop_when_unused, args=(place, postgres), daemon=True).start()
+    return postgres.wait()
 
 
 def _start(place: Place, *, binaries: Path, alive: int) -> subprocess.Popen[bytes]:
     launch = cluster.launch_as()
     if not place.data.exists():
         password = place.password(cluster.SUPERUSER)
-        cluster.create(place.data, binaries=binaries, password=password, launch=launch)
+        cluster.create(
+            place.data, binaries=binaries, password=password, launch=launch, keep=(alive,)
+        )
     cluster.same_major(place.data, binaries=binaries, launch=launch)
     for attempt in range(STARTS):
-        port = cluster.free_port(place.port() if attempt == 0 else None)
+        port = server.free_port(place.port() if attempt == 0 else None)
         place.keep_port(port)
-        server = cluster.serve(
+        postgres = server.serve(
             place.data, binaries=binaries, port=port, launch=launch, keep=(alive,)
         )
-        if cluster.wait_ready(server, place.data):
+        if server.wait_ready(postgres, place.data):
             _make_roles(place, port)
-            return server
-        cluster.stop(server)
+            return postgres
+        server.stop(postgres)
     raise Unavailable(f"PostgreSQL does not start; {place.log} says why.")
 
 
@@ -83,11 +85,11 @@ def _make_roles(place: Place, port: int) -> None:
     edition.write_text(str(roles.EDITION))
 
 
-def _stop_when_unused(place: Place, server: subprocess.Popen[bytes]) -> None:
+def _stop_when_unused(place: Place, postgres: subprocess.Popen[bytes]) -> None:
     # Kept until this process ends: a client that comes now waits until the server is down.
     lease = os.open(place.lease, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lease, fcntl.LOCK_EX)
-    cluster.stop(server)
+    server.stop(postgres)
 
 
 if __name__ == "__main__":

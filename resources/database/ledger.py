@@ -139,10 +139,17 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         kind=row["kind"],
         subject=row["subject"],
         recorded_at=row["recorded_at"].astimezone(UTC),
-        content=json.loads(row["content"]),
+        content=json.loads(row["content"], parse_int=_number),
         previous_hash=row["previous_hash"],
         hash=row["hash"],
     )
+
+
+def _number(digits: str) -> int | float:
+    # Canonical JSON writes the float 1e17 as an integer, which an int of Python may not become
+    # again: it would have no canonical form.
+    number = int(digits)
+    return number if abs(number) < 2**53 else float(digits)
 
 
 def _aware(moment: datetime) -> datetime:
