@@ -1,10 +1,12 @@
 """What the tenant-partitioned assets have in common: how they are declared and described."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._utils.warnings import BetaWarning
 
 from assets_defs.failures import RETRY
 from assets_defs.partitions import TENANTS
@@ -34,17 +36,20 @@ def tenant_asset(
     """
 
     def declare(body: Body) -> dg.AssetsDefinition:
-        asset: dg.AssetsDefinition = dg.asset(
-            partitions_def=TENANTS,
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            retry_policy=RETRY,
-            group_name=group,
-            deps=[dg.AssetKey(key) for key in deps],
-            kinds=set(kinds),
-            owners=OWNERS,
-            code_version=code_version,
-            freshness_policy=FRESHNESS,
-        )(body)
+        with warnings.catch_warnings():
+            # Backfill policies are "beta" for years; a warning per asset and process helps nobody.
+            warnings.simplefilter("ignore", BetaWarning)
+            asset: dg.AssetsDefinition = dg.asset(
+                partitions_def=TENANTS,
+                backfill_policy=dg.BackfillPolicy.single_run(),
+                retry_policy=RETRY,
+                group_name=group,
+                deps=[dg.AssetKey(key) for key in deps],
+                kinds=set(kinds),
+                owners=OWNERS,
+                code_version=code_version,
+                freshness_policy=FRESHNESS,
+            )(body)
         return asset
 
     return declare

@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from qlrf_pipelines.operate.instance import folder
+from qlrf_pipelines.operate.dagster_home import folder
 from qlrf_pipelines.settings import Settings
 
 LOCATION = "qlrf"
