@@ -9,7 +9,7 @@ import duckdb
 from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import TenantId
 
-_HINT = "`qlrf query --marts` lists the marts and their columns."
+HINT = "`qlrf query --marts` lists the marts and their columns."
 # What no statement may do: reach files or the net, change a setting, or see our own variables.
 _CLOSED = (
     "SET TimeZone = 'UTC'",
@@ -57,7 +57,7 @@ def check_statement(sql: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise Rejected(f"{error}\n{_HINT}") from error
+        raise Rejected(f"{error}\n{HINT}") from error
     if len(statements) != 1:
         raise Rejected(f"Ask exactly one statement; this is {len(statements)}.")
     if statements[0].type != duckdb.StatementType.SELECT:
@@ -80,7 +80,7 @@ def translated() -> Iterator[None]:
     except duckdb.InterruptException:
         raise
     except duckdb.Error as error:
-        raise Rejected(f"{error}\n{_HINT}") from error
+        raise Rejected(f"{error}\n{HINT}") from error
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
