@@ -6,7 +6,7 @@ A schema may say how to mend a field (`x-remedy`) and that its value must not be
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,14 @@ def find_breaches(document: Document) -> list[tuple[Place, Problem]]:
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in SCHEMAS:
         return _problems(document, [_unknown_kind(value)])
-    found: list[Found] = []
+    found: dict[Place, Found] = {}  # one per place: of the wrong type, it breaks other rules too
     for error in _validator(kind).iter_errors(value):
-        found.extend(_explain(error, document))
-    return _problems(document, found)
+        for item in _explain(error, document):
+            found.setdefault(item[0], item)
+    return _problems(document, found.values())
 
 
-def _problems(document: Document, found: list[Found]) -> list[tuple[Place, Problem]]:
+def _problems(document: Document, found: Iterable[Found]) -> list[tuple[Place, Problem]]:
     return [
         (place, document.problem(place, message, remedy=remedy)) for place, message, remedy in found
     ]
