@@ -86,7 +86,7 @@ def _normal(url: str, variable: str) -> str:
         return ""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         # The URL is not repeated: it may hold a password.
         raise Rejected(
             f"{variable} cannot be read as a URL; write postgresql://role:password@host/database."

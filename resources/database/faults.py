@@ -25,6 +25,7 @@ _PASSING = (
     "too many clients",
     "reserved for",
 )
+_NOT_TO_US = ("authentication failed", "permission denied for database", "no pg_hba.conf entry")
 _GONE = ("08", "57P")
 _FULL = ("53", "58")
 _RACES = ("40001", "40P01", "55P03")
@@ -66,6 +67,10 @@ def translated() -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+    except ValueError as error:
+        if "NUL" not in str(error):  # the driver's own check, before anything is sent
+            raise
+        raise Rejected("The database cannot keep a text with a NUL character in it.") from error
     except exc.TimeoutError as error:
         raise Unavailable("Every connection to the database is in use; try again.") from error
 
@@ -74,7 +79,7 @@ def meaning(error: BaseException, *, lost: bool) -> QlrfError | None:
     """The error of ours that says what happened; None for what only a defect of ours causes."""
     code = getattr(error, "pgcode", None) or ""
     said = str(error).strip().split("\n")[0] or type(error).__name__
-    if code.startswith("28") or "authentication failed" in said:
+    if code.startswith("28") or any(words in said for words in _NOT_TO_US):
         return Denied(f"The database does not let us in: {said}. Check the role and its password.")
     if lost or (not code and isinstance(error, psycopg2.OperationalError)):
         return Lost(f"The database does not answer: {said}.")

@@ -7,7 +7,7 @@ qlrf_reader  reads marts, under their row-level security
 dagster      owns Dagster's own database
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import psycopg2
@@ -57,17 +57,19 @@ def make_databases(connection: Any) -> None:  # noqa: ANN401
                         sql.Identifier(database), sql.Identifier(owner)
                     )
                 )
-            cursor.execute(
-                sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
-            )
+            admit(cursor, database)
+
+
+def admit(cursor: "psycopg2.extensions.cursor", database: str) -> None:
+    """Let in those who work in a database and nobody else; the application makes nothing there."""
+    name = sql.Identifier(database)
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    if database == DAGSTER_DATABASE:
+        return
+    for role, right in ((APP, "CONNECT"), (READER, "CONNECT"), (MARTS, "CONNECT, TEMPORARY")):
         cursor.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                sql.Identifier(CONTROL_DATABASE), _names((APP, MARTS, READER))
-            )
-        )
-        cursor.execute(
-            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
-                sql.Identifier(CONTROL_DATABASE), _names((MARTS,))
+            sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
+                sql.SQL(right), name, sql.Identifier(role)
             )
         )
 
@@ -104,10 +106,6 @@ def make_everything(connect: Callable[[str], Any], password: Callable[[str], str
         make_schemas(connection)
     finally:
         connection.close()
-
-
-def _names(roles: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(role) for role in roles)
 
 
 _POWERS = """

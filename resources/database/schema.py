@@ -13,7 +13,7 @@ HEAD = "0001"  # the newest revision in migrations/versions; a test compares
 OLDEST_SERVER = 150000
 MIGRATING = 0x716C7266  # "qlrf": the advisory lock migrations are made under
 MIGRATIONS = Path(__file__).with_name("migrations")
-CONNECT_SECONDS = 15
+CONNECT_SECONDS = 5
 
 
 def bring_up(*, app_url: str, owner_url: str) -> None:

@@ -86,6 +86,7 @@ class PostgresServer:
             cursor.execute(
                 f"CREATE DATABASE {name} OWNER {roles.OWNER} TEMPLATE {source} STRATEGY file_copy"
             )
+            roles.admit(cursor, name)
         connection.close()
         return self._named(name)
 
