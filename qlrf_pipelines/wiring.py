@@ -8,20 +8,23 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from qlrf_pipelines.ports.progress import Progress
-from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qlrf_pipelines.ports.clouds import Clouds
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
+    from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.warehouse import Warehouse
+    from qlrf_pipelines.ports.world import World
     from resources.clouds.aws.simulator.process import Simulator
     from resources.database.connection import Database
     from resources.database.embedded import DatabaseStatus
+    from resources.warehouse.sources import Sources
 
 
 def estate(settings: Settings) -> "EstateStore":
@@ -61,10 +64,42 @@ def clouds(settings: Settings) -> "Clouds":
 
 
 def warehouse(settings: Settings) -> "Warehouse":
-    """The marts, on DuckDB or Postgres as the settings say."""
+    """The marts, on DuckDB or Postgres as the settings say; reading DuckDB opens nothing else."""
+
+    def sources() -> "Sources":
+        from resources.warehouse.sources import Sources
+
+        return Sources(lake=lake(settings), estate=estate(settings), controls=controls())
+
+    if settings.marts == "postgres":
+        from resources.warehouse.postgres import PostgresWarehouse
+
+        return PostgresWarehouse(
+            home=settings.home, sources=sources, urls=lambda: _marts_urls(settings)
+        )
     from resources.warehouse.duckdb import DuckDbWarehouse
 
-    return DuckDbWarehouse(settings)
+    return DuckDbWarehouse(home=settings.home, sources=sources)
+
+
+def manifest(settings: Settings) -> "Path":
+    """The marts' dbt manifest for the settings' target, parsed again when the project changed."""
+    from resources.warehouse import dbt
+
+    if settings.marts == "postgres":
+        from resources.warehouse.postgres import postgres_target
+
+        with _marts_urls(settings) as (builder_url, _):
+            target = postgres_target(builder_url)
+    else:
+        target = dbt.duckdb_target(settings.home)
+    return dbt.ensure_manifest(dbt.PROJECT, settings.home, target)
+
+
+@contextmanager
+def _marts_urls(settings: Settings) -> "Iterator[tuple[str, str]]":
+    with database(settings) as found:
+        yield found.marts_url, found.reader_url
 
 
 @contextmanager
@@ -93,12 +128,13 @@ def simulator() -> "AbstractContextManager[Simulator]":
     return running()
 
 
-def live(settings: Settings, *, progress: Progress | None = None) -> World:
+def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
     Nothing is started here: the database is opened by the first use of the ledger, the locks or
     the acceptances, and this process keeps it up from then on until it ends.
     """
+    from qlrf_pipelines.ports.world import World
     from resources.clock import SystemClock, TimeSortedIds
     from resources.database.acceptances import SqlAcceptances
     from resources.database.ledger import SqlLedger
