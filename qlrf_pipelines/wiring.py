@@ -4,13 +4,16 @@ Every import of an adapter is inside the function that needs it: importing this 
 nothing, and `qlrf query` never loads a cloud SDK, the database driver or the lake.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
+    from qlrf_pipelines.ports.clock import Clock
     from pathlib import Path
 
     from qlrf_pipelines.ports.clouds import Clouds
@@ -18,12 +21,14 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
-    from qlrf_pipelines.ports.progress import Progress
+    from qlrf_pipelines.domain.errors import Refused
+from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
     from resources.clouds.aws.simulator.process import Simulator
     from resources.database.connection import Database
     from resources.database.embedded import DatabaseStatus
+    from resources.warehouse.sources import Sources
     from resources.warehouse.sources import Sources
 
 
@@ -32,6 +37,13 @@ def estate(settings: Settings) -> "EstateStore":
     from resources.estate import FolderEstate
 
     return FolderEstate(settings.estate)
+
+
+def clock() -> "Clock":
+    """What time it is."""
+    from resources.clock import SystemClock
+
+    return SystemClock()
 
 
 def controls() -> "ControlStore":
@@ -59,47 +71,69 @@ def clouds(settings: Settings) -> "Clouds":
     """Every platform there is an adapter for; an SDK is loaded when its cloud is first asked."""
     from qlrf_pipelines.domain.vocabulary import Platform
     from resources.clouds.aws.inventory import AwsCloud
+    from resources.secrets import Secrets
 
-    return {Platform.AWS: AwsCloud(settings)}
+    return {
+        Platform.AWS: AwsCloud(
+            secrets=Secrets(os.environ),  # noqa: TID251  what `env:NAME` refers to
+            max_attempts=settings.aws_max_attempts,
+            read_timeout=settings.read_timeout,
+            pool_size=settings.workers,
+        )
+    }
 
 
 def warehouse(settings: Settings) -> "Warehouse":
-    """The marts, on DuckDB or Postgres as the settings say; reading DuckDB opens nothing else."""
-
-    def sources() -> "Sources":
-        from resources.warehouse.sources import Sources
-
-        return Sources(lake=lake(settings), estate=estate(settings), controls=controls())
-
+    """The marts, on DuckDB or Postgres as the settings say; a reader loads nothing else."""
     if settings.marts == "postgres":
         from resources.warehouse.postgres import PostgresWarehouse
 
         return PostgresWarehouse(
-            home=settings.home, sources=sources, urls=lambda: _marts_urls(settings)
+            home=settings.home,
+            sources=lambda: _sources(settings),
+            urls=lambda: _marts_urls(settings),
+            wait_seconds=settings.lock_wait_seconds,
         )
     from resources.warehouse.duckdb import DuckDbWarehouse
 
-    return DuckDbWarehouse(home=settings.home, sources=sources)
+    return DuckDbWarehouse(
+        home=settings.home,
+        sources=lambda: _sources(settings),
+        wait_seconds=settings.lock_wait_seconds,
+    )
 
 
-def manifest(settings: Settings) -> "Path":
-    """The marts' dbt manifest for the settings' target, parsed again when the project changed."""
+def _sources(settings: Settings) -> "Sources":
+    from resources.warehouse.sources import Sources
+
+    return Sources(lake=lake(settings), estate=estate(settings), controls=controls())
+
+
+@contextmanager
+def _marts_urls(settings: Settings) -> "Iterator[tuple[str, str]]":
+    with database(settings) as found:
+        if not found.marts_url or not found.reader_url:
+            raise Refused(
+                "Marts in an external PostgreSQL need two more roles: set "
+                "QLRF_DATABASE_OWNER_URL (builds them) and QLRF_DATABASE_READER_URL (reads them)."
+            )
+        yield found.marts_url, found.reader_url
+
+
+def manifest(settings: Settings) -> Path:
+    """Where dbt's manifest of the marts is, for the target in use; parsed if the project changed.
+
+    Raises:
+        Rejected: the dbt project cannot be parsed.
+    """
     from resources.warehouse import dbt
 
     if settings.marts == "postgres":
         from resources.warehouse.postgres import postgres_target
 
         with _marts_urls(settings) as (builder_url, _):
-            target = postgres_target(builder_url)
-    else:
-        target = dbt.duckdb_target(settings.home)
-    return dbt.ensure_manifest(dbt.PROJECT, settings.home, target)
-
-
-@contextmanager
-def _marts_urls(settings: Settings) -> "Iterator[tuple[str, str]]":
-    with database(settings) as found:
-        yield found.marts_url, found.reader_url
+            return dbt.ensure_manifest(dbt.PROJECT, settings.home, postgres_target(builder_url))
+    return dbt.ensure_manifest(dbt.PROJECT, settings.home, dbt.duckdb_target(settings.home))
 
 
 @contextmanager
