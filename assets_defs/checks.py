@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
+import duckdb
 import pandas as pd
 
 from assets_defs import expectations
@@ -82,7 +84,7 @@ def judge(world: World, quality: Quality, tenants: Sequence[TenantId]) -> list[d
                 sql = offenders_sql(quality, group, limit=NAMED_ROWS)
                 parameters = {"latest": latest} if "$latest" in sql else None
                 answer = session.connection.execute(sql, parameters)
-                offenders[group] += answer.to_arrow_table().to_pylist()
+                offenders[group] += as_dicts(answer)
                 if len(offenders[group]) >= NAMED_ROWS:
                     break
     rows = sum(int(profile["row_count"].sum()) for profile in profiles)
@@ -123,7 +125,7 @@ def _result(
     found: list[dict[str, object]],
     rows: int,
 ) -> dg.AssetCheckResult:
-    metadata: dict[str, object] = {"rows": rows}
+    metadata: dict[str, Any] = {"rows": rows}
     if expected is None:
         description = f"{GROUPS[group]} Holds for {rows} rows."
     else:
@@ -142,6 +144,12 @@ def _result(
         description=description,
         metadata=metadata,
     )
+
+
+def as_dicts(answer: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
+    """The rows of an executed statement."""
+    names = [column[0] for column in answer.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def named_rows(rows: Sequence[dict[str, object]]) -> dg.MetadataValue[str]:

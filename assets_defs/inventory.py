@@ -1,12 +1,12 @@
 """What runs: observations of every tenant's clouds, and what changed between them."""
 
 import dagster as dg
-from qlrf_pipelines.services.inventory import flush_changes, refresh_inventory
 
 from assets_defs.failures import told_to_dagster
 from assets_defs.limits import Limits
 from assets_defs.steps import describe, tenant_asset, tenants_of
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.inventory import flush_changes, refresh_inventory
 
 
 @tenant_asset(group="inventory", kinds=frozenset({"aws", "deltalake"}), code_version="1")
@@ -19,7 +19,7 @@ def inventory(
     with told_to_dagster():
         report = refresh_inventory(
             world,
-            tenants_of(context),
+            tenants_of(context, world),
             workers=limits.workers,
             lock_wait=limits.lock_wait_seconds,
         )
@@ -27,8 +27,14 @@ def inventory(
 
 
 @tenant_asset(group="inventory", deps=("inventory",), code_version="1")
-def inventory_changes(context: dg.AssetExecutionContext, world: dg.ResourceParam[World]) -> None:
+def inventory_changes(
+    context: dg.AssetExecutionContext,
+    world: dg.ResourceParam[World],
+    limits: dg.ResourceParam[Limits],
+) -> None:
     """What appeared, changed, went missing or was declared gone (append-only history)."""
     with told_to_dagster():
-        report = flush_changes(world, tenants_of(context))
+        report = flush_changes(
+            world, tenants_of(context, world), lock_wait=limits.lock_wait_seconds
+        )
     describe(context, report)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from assets_defs.checks import NAMED_ROWS, named_rows
+from assets_defs.checks import NAMED_ROWS, as_dicts, named_rows
 from assets_defs.failures import RETRY, told_to_dagster
 from assets_defs.partitions import tenants_of_run
 from qlrf_pipelines.domain.datasets import SCOPES
@@ -98,8 +98,7 @@ def _scopes(world: World, tenants: Sequence[TenantId], condition: str) -> Rows:
             "SELECT tenant, scope_id, status, coalesce(error, status) AS reason, "  # noqa: S608
             f"last_complete_at FROM scopes WHERE {condition} ORDER BY tenant, scope_id"
         )
-        rows: Rows = answer.to_arrow_table().to_pylist()
-        return rows
+        return as_dicts(answer)
 
 
 def _warning(rows: Rows, *, good: str, noun: str) -> dg.AssetCheckResult:

@@ -10,8 +10,10 @@ from dagster._utils.warnings import BetaWarning
 
 from assets_defs.failures import RETRY
 from assets_defs.partitions import TENANTS
-from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.errors import Refused
+from qlrf_pipelines.domain.estate import Tenant, TenantId
 from qlrf_pipelines.domain.reports import Fact, StepReport
+from qlrf_pipelines.ports.world import World
 
 OWNERS = ["team:platform"]
 # The schedule is hourly by default: three missed refreshes warn, a day without one fails.
@@ -55,9 +57,27 @@ def tenant_asset(
     return declare
 
 
-def tenants_of(context: dg.AssetExecutionContext) -> list[TenantId]:
-    """The tenants whose partitions this step brings up to date."""
-    return [TenantId(key) for key in context.partition_keys]
+def tenants_of(context: dg.AssetExecutionContext, world: World) -> list[Tenant]:
+    """The tenants whose partitions this step brings up to date, as their contracts declare them.
+
+    A partition whose contract is gone is left as it is: its rows are kept until the tenant is
+    removed, and its materialization says so.
+
+    Raises:
+        Rejected: the estate breaks its contracts.
+        Refused: no contract names any of the partitions.
+    """
+    declared = {tenant.name: tenant for tenant in world.estate.load().tenants}
+    keys = [TenantId(key) for key in context.partition_keys]
+    gone = [key for key in keys if key not in declared]
+    if gone:
+        context.log.warning(f"No contract names {', '.join(gone[:20])} any more.")
+    if len(gone) == len(keys):
+        raise Refused(
+            f"No contract names {', '.join(gone[:20])}; declare the tenant, or remove it with "
+            "`qlrf tenants remove`."
+        )
+    return [declared[key] for key in keys if key in declared]
 
 
 def describe(context: dg.AssetExecutionContext, report: StepReport) -> None:
@@ -82,7 +102,7 @@ def describe(context: dg.AssetExecutionContext, report: StepReport) -> None:
 def tenant_metadata(report: StepReport, tenant: TenantId) -> dict[str, Any]:
     """One tenant's part of a report as Dagster metadata."""
     if tenant not in report.facts:
-        return {"note": "This step had nothing to say about the tenant; has it a contract?"}
+        return {"note": "No contract names this tenant any more, so nothing was done for it."}
     entries: dict[str, Any] = {
         name: dg.MetadataValue.null() if fact is None else fact
         for name, fact in report.facts[tenant].items()

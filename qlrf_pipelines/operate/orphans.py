@@ -2,9 +2,10 @@
 
 import os
 import socket
-from pathlib import Path
 
 import dagster as dg
+
+from qlrf_pipelines.operate.processes import identify
 
 PROCESS_TAG = "qlrf/process"
 _OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
@@ -12,13 +13,17 @@ _OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRu
 
 def process_name() -> str:
     """This process, by a name no other one on any machine ever has: host, pid and start."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid()) or 0}"
+    own = identify(os.getpid())
+    return f"{socket.gethostname()}/{os.getpid()}/{own.started if own else 0}"
 
 
 def lives(name: str) -> bool:
-    """Whether the process of that name lives; one of another machine is given the benefit."""
+    """Whether the process of that name lives; one of another machine is assumed to."""
     host, pid, started = name.rsplit("/", 2)
-    return host != socket.gethostname() or _started(int(pid)) == int(started)
+    if host != socket.gethostname():
+        return True
+    found = identify(int(pid))
+    return found is not None and found.started == int(started)
 
 
 def bury_orphans(instance: dg.DagsterInstance) -> list[str]:
@@ -30,24 +35,3 @@ def bury_orphans(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, f"Its process {name} ended without a word.")
             buried.append(run.run_id)
     return buried
-
-
-def _started(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() or not _answers(pid) else 0
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
