@@ -1,0 +1,69 @@
+"""What was known before a refresh: the places that have assets or certificates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.inventory import Kind
+from qlrf_pipelines.domain.vocabulary import Platform
+from qlrf_pipelines.services.inventory_plan import Place
+
+_LISTS_NOTHING = (Kind.ACCOUNT, Kind.REGION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Places and the kinds once listed there, and when listings were last complete."""
+
+    kinds: Mapping[Place, frozenset[Kind]]
+    completed_at: Mapping[tuple[Place, Kind], datetime]
+
+    @property
+    def images_read_at(self) -> dict[Place, datetime]:
+        """When the images of a place were last read completely."""
+        return {
+            place: moment
+            for (place, kind), moment in self.completed_at.items()
+            if kind is Kind.IMAGE
+        }
+
+
+def known_places(connection: duckdb.DuckDBPyConnection) -> Known:
+    """Read them from the views `prev` and `scopes_before`.
+
+    Both are asked: a refresh killed between its commits leaves assets without a certificate.
+    """
+    kinds: dict[Place, set[Kind]] = {}
+    completed: dict[tuple[Place, Kind], datetime] = {}
+    for *where, kind, moment in connection.execute(
+        "SELECT tenant, connector, platform, account, region, kind, last_complete_at "
+        "FROM scopes_before ORDER BY ALL"
+    ).fetchall():
+        place = _place(where)
+        if Kind(kind) not in _LISTS_NOTHING:
+            kinds.setdefault(place, set()).add(Kind(kind))
+        if moment is not None:
+            completed[place, Kind(kind)] = moment
+    for found in connection.execute(
+        "SELECT DISTINCT tenant, connector, platform, account, region FROM prev "
+        "WHERE tombstoned_at IS NULL ORDER BY ALL"
+    ).fetchall():
+        kinds.setdefault(_place(found), set()).add(Kind.INSTANCE)
+    return Known(
+        kinds={place: frozenset(held) for place, held in kinds.items()}, completed_at=completed
+    )
+
+
+def _place(where: Any) -> Place:  # noqa: ANN401  a row of a query
+    tenant, connector, platform, account, region = where
+    return Place(
+        tenant=TenantId(tenant),
+        connector=connector,
+        platform=Platform(platform),
+        account=account,
+        region=region,
+    )

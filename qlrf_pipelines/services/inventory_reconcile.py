@@ -1,0 +1,192 @@
+"""Reconciling: what was listed against what was known, set-based, for a whole batch at once."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from qlrf_pipelines.domain.datasets import TIME
+from qlrf_pipelines.domain.estate import Tenant, TenantId
+from qlrf_pipelines.domain.inventory import PAGE_SCHEMAS, Certificate, Kind
+from qlrf_pipelines.domain.vocabulary import ListingStatus
+from qlrf_pipelines.ports.acceptances import Acceptance
+from qlrf_pipelines.services.inventory_listing import Listed, placed_schema
+from qlrf_pipelines.services.inventory_plan import Place
+from qlrf_pipelines.services.inventory_sql import FACTS, FATES, INVENTORY_NOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One refresh of a batch: who, when, under which name, and what was accepted before."""
+
+    refresh_id: str
+    now: datetime
+    tenants: Sequence[Tenant]
+    sequences: Mapping[TenantId, int]
+    acceptances: Mapping[tuple[TenantId, str], Acceptance]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """How many live assets a complete listing of a place did not show, and out of how many."""
+
+    live: int
+    vanished: int | None
+    held: bool
+
+
+_PLACE = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("connector", pa.string()),
+        ("platform", pa.string()),
+        ("account", pa.string()),
+        ("region", pa.string()),
+        ("region_no", pa.int32()),
+        ("status", pa.string()),
+        ("started_at", TIME),
+        ("accepted_at", TIME),
+        ("vanish_share", pa.float64()),
+        ("vanish_min", pa.int64()),
+        ("image_complete", pa.bool_()),
+        ("image_carried", pa.bool_()),
+        ("volume_complete", pa.bool_()),
+        ("group_complete", pa.bool_()),
+        ("patch_complete", pa.bool_()),
+    ]
+)
+_RULE = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("new_seq", pa.int64()),
+        ("now", TIME),
+        ("refresh_id", pa.string()),
+        ("environment_tag", pa.string()),
+        ("environment_default", pa.string()),
+    ]
+)
+_VALUE = pa.schema([("tenant", pa.string()), ("value", pa.string()), ("environment", pa.string())])
+
+
+def reconcile(
+    connection: duckdb.DuckDBPyConnection,
+    attempt: Attempt,
+    *,
+    places: Mapping[Place, int],
+    certificates: Mapping[tuple[Place, Kind], Certificate],
+    listed: Sequence[Listed],
+    images_read_at: Mapping[Place, datetime],
+) -> Mapping[Place, Loss]:
+    """Decide what becomes of every asset of the batch; `inventory_now` has the rows after it.
+
+    `places` numbers every place that was listed, tried or known; one without an instance
+    certificate is abandoned. The view `prev` holds the inventory before.
+    """
+    _rules(connection, attempt)
+    _places(connection, attempt, places, certificates, images_read_at)
+    for kind, schema in PAGE_SCHEMAS.items():
+        files = [one.file for one in listed if one.certificate.scope.kind is kind and one.file]
+        _rows(connection, f"raw_{kind}", files, placed_schema(schema))
+    connection.execute(FACTS)
+    connection.execute(FATES)
+    return _losses(connection, places)
+
+
+def inventory_rows(connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+    """The inventory after the attempt, streamed; call it after `reconcile`, and read it once."""
+    return connection.sql(INVENTORY_NOW).to_arrow_reader(8_192)
+
+
+def _rules(connection: duckdb.DuckDBPyConnection, attempt: Attempt) -> None:
+    rules: list[dict[str, Any]] = []
+    values: list[dict[str, Any]] = []
+    for tenant in attempt.tenants:
+        rule = tenant.environments
+        rules.append(
+            {
+                "tenant": tenant.name,
+                "new_seq": attempt.sequences[tenant.name],
+                "now": attempt.now,
+                "refresh_id": attempt.refresh_id,
+                "environment_tag": rule.tag,
+                "environment_default": rule.default.value,
+            }
+        )
+        folded: dict[str, str] = {}
+        for value, environment in rule.values.items():
+            folded.setdefault(value.lower(), environment.value)
+        values.extend(
+            {"tenant": tenant.name, "value": value, "environment": environment}
+            for value, environment in folded.items()
+        )
+    connection.register("rule", pa.Table.from_pylist(rules, schema=_RULE))
+    connection.register("environment_value", pa.Table.from_pylist(values, schema=_VALUE))
+
+
+def _places(
+    connection: duckdb.DuckDBPyConnection,
+    attempt: Attempt,
+    places: Mapping[Place, int],
+    certificates: Mapping[tuple[Place, Kind], Certificate],
+    images_read_at: Mapping[Place, datetime],
+) -> None:
+    by_name = {tenant.name: tenant for tenant in attempt.tenants}
+
+    def complete(place: Place, kind: Kind) -> bool:
+        certificate = certificates.get((place, kind))
+        return certificate is not None and certificate.status is ListingStatus.COMPLETE
+
+    rows: list[dict[str, Any]] = []
+    for place, number in places.items():
+        tenant = by_name[place.tenant]
+        instances = certificates.get((place, Kind.INSTANCE))
+        accepted = attempt.acceptances.get((place.tenant, place.scope(Kind.INSTANCE).id))
+        read_at = images_read_at.get(place)
+        oldest = attempt.now - timedelta(hours=tenant.drift.stale_after_hours)
+        rows.append(
+            {
+                "tenant": place.tenant,
+                "connector": place.connector,
+                "platform": place.platform.value,
+                "account": place.account,
+                "region": place.region,
+                "region_no": number,
+                "status": (instances.status if instances else ListingStatus.ABANDONED).value,
+                "started_at": instances.started_at if instances else attempt.now,
+                "accepted_at": accepted.accepted_at if accepted else None,
+                "vanish_share": tenant.safety.vanish_share,
+                "vanish_min": math.ceil(tenant.safety.vanish_min),
+                "image_complete": complete(place, Kind.IMAGE),
+                "image_carried": read_at is not None and read_at >= oldest,
+                "volume_complete": complete(place, Kind.VOLUME),
+                "group_complete": complete(place, Kind.SECURITY_GROUP),
+                "patch_complete": complete(place, Kind.PATCH_STATE),
+            }
+        )
+    connection.register("place", pa.Table.from_pylist(rows, schema=_PLACE))
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path], schema: pa.Schema
+) -> None:
+    if files:
+        listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+        connection.execute(f"CREATE TEMP VIEW {name} AS FROM read_parquet([{listed}])")
+    else:
+        connection.register(name, schema.empty_table())
+
+
+def _losses(
+    connection: duckdb.DuckDBPyConnection, places: Mapping[Place, int]
+) -> Mapping[Place, Loss]:
+    by_number = {number: place for place, number in places.items()}
+    found = connection.execute("SELECT region_no, live, vanished, is_held FROM brake").fetchall()
+    return {
+        by_number[number]: Loss(live=live, vanished=vanished, held=held)
+        for number, live, vanished, held in found
+    }
