@@ -39,13 +39,14 @@ def remove_command(settings: Settings, *, name: str, confirm: str | None, as_jso
     again.
     """
     from qlrf_pipelines import wiring
-    from qlrf_pipelines.operate import partitions
     from qlrf_pipelines.services.tenants import remove_tenant, require_tenant
 
     tenant = TenantId(name)
     world = wiring.live(settings)
     require_tenant(world, tenant)
     _confirmed(name, confirm)
+    from qlrf_pipelines.operate import partitions  # Dagster takes two seconds to import
+
     # The partition first: were it last, an interruption would leave it behind, and nothing else
     # by which the tenant could be found again.
     partition = partitions.remove(settings, tenant)
@@ -56,7 +57,8 @@ def remove_command(settings: Settings, *, name: str, confirm: str | None, as_jso
         rows = [{"dataset": dataset, "removed": count} for dataset, count in removal.rows.items()]
         emit_rows(rows, as_json=False, title=f"Removed {tenant}", empty=f"Removed {tenant}.")
     say(
-        f"Its {removal.entries_kept} ledger entries are kept as proof;"
+        f"Its evidence ledger is kept as proof ({removal.entries_kept} entries, the last of them"
+        " this removal);"
         f" see `qlrf evidence export --tenant {tenant}`."
     )
     if removal.still_declared:

@@ -38,8 +38,8 @@ def command(settings: Settings, *, path: Path | None, as_json: bool) -> int:
     if as_json:
         emit_json(asdict(found))
     else:
-        title = f"{where.estate} is valid"
-        emit_rows([asdict(found)], as_json=False, columns=_COLUMNS, title=title)
+        emit_rows([asdict(found)], as_json=False, columns=_COLUMNS)
+        say(f"The estate {where.estate} is valid.")
     return 0
 
 

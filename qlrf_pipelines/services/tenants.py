@@ -50,11 +50,12 @@ def require_tenant(world: World, tenant: TenantId) -> None:
 
     Raises:
         NotFound: nobody of that name has data, and none is declared.
+        Rejected: nobody of that name has data, and the estate cannot tell.
     """
     head = world.ledger.head(tenant)
     if (head is not None and head.kind != REMOVED) or tenant in world.lake.tenants():
         return
-    declared = _declared(world.estate)
+    declared = {found.name for found in world.estate.load().tenants}
     if tenant in declared:
         return
     what = "was removed already" if head is not None else "does not exist"
@@ -98,9 +99,10 @@ def _count(world: World, tenant: TenantId) -> dict[str, int]:
     with world.engine.session() as session:
         for name, dataset in DATASETS.items():
             world.lake.view(session.connection, dataset, tenants=[tenant])
-            found = session.connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()  # noqa: S608  our own names
-            if found and found[0]:
-                rows[name] = int(found[0])
+            counted = f'SELECT count(*) FROM "{name}"'  # noqa: S608  our own names
+            found = session.connection.execute(counted).fetchall()
+            if found[0][0]:
+                rows[name] = int(found[0][0])
     return rows
 
 
