@@ -67,10 +67,13 @@ class _JsonAnswers(JSONParser):
         if response["status_code"] >= HTTP_ERROR:
             return _complaint(super().parse, response, shape)
         try:
-            whole = isinstance(json.loads(response["body"]), dict)
-        except ValueError:
-            whole = False
-        return _parsed(super().parse, response, shape) if whole else _broken_off("not JSON")
+            answer = json.loads(response["body"])
+        except ValueError as error:
+            return _broken_off(str(error))
+        if not isinstance(answer, dict):
+            return _broken_off("the answer is not an object")
+        # As it came: walking SSM's model through it costs more than sending the request.
+        return answer | {"ResponseMetadata": {}}
 
 
 _PARSERS: dict[str, type[ResponseParser]] = {

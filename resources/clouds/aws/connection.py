@@ -15,8 +15,18 @@ from resources.clouds.aws.answers import AnswerParsers
 from resources.clouds.aws.faults import broken_off, translated
 
 FALLBACK_REGION = "us-east-1"
-# EC2's model is megabytes of JSON: loaded once for all connectors, which share nothing else.
-_MODELS = Loader()
+SPOKEN = frozenset(
+    {
+        "AssumeRole",
+        "DescribeImages",
+        "DescribeInstancePatchStates",
+        "DescribeInstances",
+        "DescribeRegions",
+        "DescribeSecurityGroups",
+        "DescribeVolumes",
+        "GetCallerIdentity",
+    }
+)
 _CREATING = threading.Lock()
 
 
@@ -27,6 +37,23 @@ class Patience:
     max_attempts: int
     read_timeout: float
     pool_size: int
+
+
+class _Models(Loader):
+    """Service models with the calls we make: a client is built from every call in its model."""
+
+    def load_service_model(
+        self, service_name: str, type_name: str, api_version: str | None = None
+    ) -> Mapping[str, Any]:
+        model: Mapping[str, Any] = super().load_service_model(service_name, type_name, api_version)
+        if "operations" not in model:
+            return model
+        calls = {name: call for name, call in model["operations"].items() if name in SPOKEN}
+        return {**model, "operations": calls}
+
+
+# EC2's model is megabytes of JSON: read once for all connectors, which share nothing else.
+_MODELS = _Models()
 
 
 class Connection:

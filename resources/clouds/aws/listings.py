@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -70,7 +71,7 @@ def _walk(listing: Listing, ask: Ask, ids: Sequence[str]) -> Iterator[tuple[pa.R
 def _rows(listing: Listing, answer: Answer) -> pa.RecordBatch:
     try:
         return listing.rows(answer)
-    except (KeyError, TypeError, pa.ArrowException) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise Truncated(
             f"{listing.service}:{listing.method}: the answer lacks {error}; "
             "it is asked again later."
@@ -110,11 +111,15 @@ def _patch_states(answer: Answer) -> pa.RecordBatch:
             "patches_pending_reboot": state.get("InstalledPendingRebootCount"),
             "patches_critical_missing": state.get("CriticalNonCompliantCount"),
             "patches_security_missing": state.get("SecurityNonCompliantCount"),
-            "patch_scanned_at": state.get("OperationEndTime"),
+            "patch_scanned_at": _seconds(state.get("OperationEndTime")),
         }
         for state in answer["InstancePatchStates"]
     ]
     return pa.RecordBatch.from_pylist(rows, schema=PAGE_SCHEMAS[Kind.PATCH_STATE])
+
+
+def _seconds(since_1970: float | None) -> datetime | None:
+    return None if since_1970 is None else datetime.fromtimestamp(since_1970, UTC)
 
 
 def _everything(size: int) -> Callable[[Sequence[str]], dict[str, Any]]:

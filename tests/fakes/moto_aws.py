@@ -1,0 +1,105 @@
+"""Moto as an AWS on loopback, filled by plain calls; one server for the whole test run."""
+
+import functools
+import logging
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from qlrf_pipelines.domain.estate import Connector, TenantId
+from qlrf_pipelines.domain.vocabulary import Platform
+from resources.clouds.aws.inventory import AwsCloud
+from resources.secrets import Secrets
+from tests.fakes.moto_patch import extend_moto, patch_state
+
+OWN = "123456789012"  # whose account moto gives to whoever did not assume a role
+ENV = {"KEY": "AKIAEXAMPLE", "SECRET": "example"}
+REFERENCES = {"accessKeyId": "env:KEY", "secretAccessKey": "env:SECRET"}
+
+
+class MotoAws:
+    """The server, and the worlds one can put into it."""
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").disabled = True
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.url = f"http://{host}:{port}"
+        self.patches: dict[str, dict[str, Any]] = {}
+        extend_moto(self._patch_states)
+
+    def reset(self) -> None:
+        """An empty world."""
+        self.patches.clear()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"))
+
+    def client(self, service: str, region: str = "us-east-1", *, account: str = OWN) -> Any:
+        """A plain boto3 client in one of the accounts."""
+        keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
+        if account != OWN:
+            given = self.client("sts").assume_role(RoleArn=role(account), RoleSessionName="test")
+            keys = {
+                "aws_access_key_id": given["Credentials"]["AccessKeyId"],
+                "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
+                "aws_session_token": given["Credentials"]["SessionToken"],
+            }
+        session = _session()
+        return session.client(service, region_name=region, endpoint_url=self.url, **keys)
+
+    def image(self, region: str = "us-east-1", *, account: str = OWN, **tags: str) -> str:
+        """Register an image."""
+        ec2 = self.client("ec2", region, account=account)
+        ref: str = ec2.register_image(Name=f"image-{len(tags)}")["ImageId"]
+        if tags:
+            ec2.create_tags(Resources=[ref], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        return ref
+
+    def run(
+        self, count: int = 1, *, region: str = "us-east-1", account: str = OWN, **options: Any
+    ) -> list[str]:
+        """Start instances, one reservation each, as moto pages by reservation."""
+        ec2 = self.client("ec2", region, account=account)
+        options.setdefault("ImageId", "ami-12c6146b")
+        started = [
+            ec2.run_instances(MinCount=1, MaxCount=1, **options)["Instances"][0]
+            for _ in range(count)
+        ]
+        return [item["InstanceId"] for item in started]
+
+    def _patch_states(
+        self, account: str, region: str, asked: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        known = [instance_id for instance_id in asked if instance_id in self.patches]
+        return [patch_state(i) | self.patches[i] for i in known]
+
+
+@functools.cache
+def moto_aws() -> MotoAws:
+    """The one server of this test run."""
+    return MotoAws()
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
+def role(account: str) -> str:
+    """A role that leads into an account."""
+    return f"arn:aws:iam::{account}:role/qlrf"
+
+
+def aws_cloud(**options: Any) -> AwsCloud:
+    """The adapter, impatient: one attempt, and half a second for each answer."""
+    patience = {"max_attempts": 1, "read_timeout": 5} | options
+    return AwsCloud(secrets=Secrets(ENV), **patience)
+
+
+def aws_connector(endpoint_url: str, **fields: Any) -> Connector:
+    """A connector of tenant acme to an endpoint."""
+    chosen = {"tenant": TenantId("acme"), "name": "aws-main", "credentials": REFERENCES} | fields
+    return Connector(platform=Platform.AWS, endpoint_url=endpoint_url, **chosen)
