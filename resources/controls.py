@@ -1,5 +1,6 @@
 """Controls and frameworks as folders of YAML and SQL, checked whole before any is used."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from qlrf_pipelines.ports.controls import ControlStore
 from resources.control_sql import SqlCheck
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
+_ID = re.compile(r"[a-z][a-z0-9_]*")
 _TEXTS = ("id", "title", "description", "remediation")
 _FIELDS = {*_TEXTS, "severity", "kind", "facts", "frameworks"}
 _FRAMEWORK_TEXTS = ("id", "name", "version")
@@ -97,8 +99,8 @@ class _Reader:
         document = self._document
         faults = [f"unknown field {name}; remove it" for name in sorted(set(document) - _FIELDS)]
         faults += [f"{name} must be a text" for name in _TEXTS if not _is_text(document.get(name))]
-        if document.get("id") != self.folder.name:
-            faults.append(f"id must be the folder's name, {self.folder.name}")
+        if document.get("id") != self.folder.name or not _ID.fullmatch(self.folder.name):
+            faults.append(f"id must be the folder's name, {self.folder.name}, in a-z, 0-9 and _")
         if document.get("severity") not in list(Severity):
             faults.append(f"severity must be one of {', '.join(Severity)}")
         if document.get("kind") not in ("automated", "manual"):

@@ -2,11 +2,11 @@
 
 A digest over rows is defined in three steps, the same here and in SQL (services/judging.py):
 
-1. The text of a row is its fields in order, each as `<length in bytes>:<text>`, a null as `-`. A
-   number is written in decimal, a float with 17 significant digits (C's %.17g), a time as
-   microseconds since 1970 UTC, a boolean as true or false. A map is the text of its keys and
-   values, sorted by key; a list of structs the text of their fields, in order; both then stand as
-   one field.
+1. The text of a row is the lengths in bytes of its fields, in order, each followed by a comma (a
+   null has no length, only the comma), and then the fields themselves. A number is written in
+   decimal, a float with 17 significant digits (C's %.17g), a time as microseconds since 1970 UTC,
+   a boolean as true or false. A map is the texts of its pairs of key and value, sorted by key; a
+   list of structs the texts of the structs, in order; either then stands as one field.
 2. Rows are sorted by asset_key (bytes of UTF-8) and cut into pages of 1000. A page's digest is
    the SHA-256 of its rows' texts, joined, as lower-case hex.
 3. The digest is the SHA-256 of the pages' digests, joined, as lower-case hex.
@@ -64,22 +64,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def field_text(text: str | None) -> str:
-    """One field of a row's text: its length in bytes and itself, or `-` for a null."""
-    return "-" if text is None else f"{len(text.encode())}:{text}"
+def text_of(fields: Iterable[str | None]) -> str:
+    """The text of some fields: the length in bytes of each, then all of them."""
+    given = list(fields)
+    lengths = "".join("," if text is None else f"{len(text.encode())}," for text in given)
+    return lengths + "".join(text or "" for text in given)
 
 
 def fact_row_text(row: Row) -> str:
     """The text of one row of `assets`, given as JSON values."""
-    return "".join(
-        field_text(None if row[field.name] is None else _writer(field.type)(row[field.name]))
-        for field in ASSETS
-    )
+    return text_of(_text(row[field.name], field.type) for field in ASSETS)
 
 
 def result_row_text(row: Row) -> str:
     """The text of one result: asset_key, verdict and detail."""
-    return "".join(field_text(row[name]) for name in RESULT_FIELDS)
+    return text_of(row[name] for name in RESULT_FIELDS)
 
 
 def rows_digest(rows: Iterable[Row], text: Callable[[Row], str]) -> str:
@@ -132,13 +131,18 @@ def _from_json(value: Any, kind: pa.DataType) -> Any:  # noqa: ANN401  any JSON 
     return float(value) if pa.types.is_float64(kind) else value
 
 
+def _text(value: Any, kind: pa.DataType) -> str | None:  # noqa: ANN401  any JSON value
+    return None if value is None else _writer(kind)(value)
+
+
 def _writer(kind: pa.DataType) -> Callable[[Any], str]:
     if pa.types.is_timestamp(kind):
         return lambda value: str((datetime.fromisoformat(value) - _EPOCH) // _MICROSECOND)
     if pa.types.is_map(kind):
-        return _map_text
+        return lambda value: "".join(map(text_of, sorted(value.items(), key=_key_bytes)))
     if pa.types.is_list(kind):
-        return lambda value: "".join(_struct_text(item, kind.value_type) for item in value)
+        names = [field.name for field in kind.value_type]
+        return lambda value: "".join(_struct_text(item or {}, names) for item in value)
     if pa.types.is_boolean(kind):
         return lambda value: "true" if value else "false"
     if pa.types.is_float64(kind):
@@ -146,15 +150,9 @@ def _writer(kind: pa.DataType) -> Callable[[Any], str]:
     return str
 
 
-def _map_text(value: Mapping[str, str | None]) -> str:
-    pairs = sorted(value.items(), key=_key_bytes)
-    return "".join(field_text(key) + field_text(item) for key, item in pairs)
-
-
-def _struct_text(value: Row | None, kind: pa.StructType) -> str:
-    given = value or {}
-    values = [given.get(field.name) for field in kind]
-    return "".join(field_text(None if item is None else str(item)) for item in values)
+def _struct_text(value: Row, names: Iterable[str]) -> str:
+    given = (value.get(name) for name in names)
+    return text_of(None if item is None else str(item) for item in given)
 
 
 def _key_bytes(pair: tuple[str, Any]) -> bytes:

@@ -149,7 +149,7 @@ def _certificates(
 ) -> dict[TenantId, list[Json]]:
     found: dict[TenantId, list[Json]] = {name: [] for name in tenants}
     moments = [f.name for f in SCOPES.schema if pa.types.is_timestamp(f.type)]
-    table: pa.Table = connection.execute(
+    table: pa.Table = connection.sql(
         "SELECT * FROM scopes ORDER BY tenant, scope_id"
     ).to_arrow_table()
     for row in table.to_pylist():

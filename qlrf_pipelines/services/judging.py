@@ -34,9 +34,10 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def field_sql(text: str) -> str:
-    """One field of a row's text: its length in bytes and itself, or `-` for a null."""
-    return f"coalesce(strlen({text})::VARCHAR || ':' || {text}, '-')"
+def text_sql(fields: Sequence[str]) -> str:
+    """The text of some fields, as domain/facts.py defines it."""
+    lengths = ", ".join(f"strlen({field}), ','" for field in fields)
+    return f"concat({lengths}, {', '.join(fields)})"
 
 
 # Live assets with what drift found on them and what their tenant's rules make of them. A live
@@ -58,27 +59,25 @@ SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY asset_key)::INTEGER - 
 FROM live
 """  # noqa: S608  our own column names
 _VIEW = f"CREATE OR REPLACE TEMP VIEW assets AS SELECT {', '.join(ASSETS.names)} FROM judged_assets"  # noqa: S608
-_RESULTS = """
-CREATE OR REPLACE TEMP TABLE {name} (
-    tenant VARCHAR, control_id VARCHAR, asset_key VARCHAR, verdict VARCHAR, detail VARCHAR,
-    ordinal INTEGER
-)
-"""
 # A fact that is older than the tenant allows proves nothing any more; what failed stays failed.
 _JUDGE = """
-INSERT INTO results
-SELECT r.tenant, ?, r.asset_key,
+CREATE OR REPLACE TEMP TABLE results AS
+SELECT r.tenant, r.control_id, r.asset_key,
     CASE WHEN a.stale AND r.verdict IN ('pass', 'not_applicable') THEN 'never_proven'
-        ELSE r.verdict END,
+        ELSE r.verdict END AS verdict,
     CASE WHEN a.stale AND r.verdict IN ('pass', 'not_applicable')
         THEN concat('not observed lately; then ', r.verdict, ': ', r.detail)
-        ELSE r.detail END,
+        ELSE r.detail END AS detail,
     a.ordinal
-FROM ({sql}
-) r LEFT JOIN judged_assets a ON a.tenant = r.tenant AND a.asset_key = r.asset_key
+FROM ({said}) r LEFT JOIN judged_assets a ON a.tenant = r.tenant AND a.asset_key = r.asset_key
 """
+_SAID = "SELECT tenant, '{name}' AS control_id, asset_key, verdict, detail FROM (\n{sql}\n)"
+_NOTHING_SAID = (
+    "SELECT '' AS tenant, '' AS control_id, '' AS asset_key, '' AS verdict, '' AS detail "
+    "WHERE false"
+)
 _COUNTS = ", ".join(f"count(*) FILTER (verdict = '{verdict}') AS {verdict}" for verdict in VERDICTS)
-_ROW = " || ".join(field_sql(name) for name in RESULT_FIELDS)
+_ROW = text_sql(RESULT_FIELDS)
 # Every control must say exactly one thing of every live asset, in our words: whatever else it
 # says, or leaves out, is counted here and refused.
 _PAGES = f"""
@@ -221,13 +220,12 @@ def judge(connection: duckdb.DuckDBPyConnection, controls: Sequence[Control]) ->
         }
     )
     connection.register("controls", names)
-    connection.execute(_RESULTS.format(name="results"))
-    for control in controls:
-        if control.sql is not None:
-            _run(connection, control)
+    _run(connection, [control for control in controls if control.sql is not None])
     connection.execute(f"CREATE OR REPLACE TEMP TABLE pages AS {_PAGES.format(source='results')}")
     _refuse_offences(connection)
-    connection.execute(_RESULTS.format(name="tenant_results"))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE tenant_results AS SELECT * FROM results WHERE false"
+    )
     connection.execute(_EMPTY)
     connection.execute(_MANUAL)
     connection.execute(f"INSERT INTO pages {_PAGES.format(source='tenant_results')}")
@@ -235,16 +233,16 @@ def judge(connection: duckdb.DuckDBPyConnection, controls: Sequence[Control]) ->
 
 
 def judged_rows(connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """Everything in `results`, in the columns of the dataset control_results, tenant by tenant."""
-    return connection.execute(
+    """Everything in `results`, in the columns of the dataset control_results."""
+    return connection.sql(
         "SELECT tenant, control_id, asset_key, verdict, detail, r.as_of "
-        "FROM results JOIN rules r USING (tenant) ORDER BY tenant"
+        "FROM results JOIN rules r USING (tenant)"
     ).to_arrow_reader(65_536)
 
 
 def tally(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Per tenant and control judged: digest, number of results, and of each verdict."""
-    found: pa.Table = connection.execute(_TALLY).to_arrow_table()
+    found: pa.Table = connection.sql(_TALLY).to_arrow_table()
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 
@@ -261,7 +259,7 @@ def tally_kept(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 def facts_digests(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, str]]:
     """Per tenant, how many live assets were judged and the digest of their facts."""
-    row = " || ".join(_fact_text(field) for field in ASSETS)
+    row = text_sql([_field_sql(field) for field in ASSETS])
     pages = (
         f"SELECT tenant, ordinal // {PAGE} AS page, count(*) AS assets, "  # noqa: S608
         f"sha256(string_agg({row}, '' ORDER BY ordinal)) AS digest "
@@ -274,13 +272,25 @@ def facts_digests(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int,
     return {tenant: (assets, digest) for tenant, assets, digest in found}
 
 
-def _run(connection: duckdb.DuckDBPyConnection, control: Control) -> None:
+def _run(connection: duckdb.DuckDBPyConnection, controls: Sequence[Control]) -> None:
+    said = {control.id: _SAID.format(name=control.id, sql=control.sql) for control in controls}
     try:
-        connection.execute(_JUDGE.format(sql=control.sql), [control.id])
+        # One statement for all: one join to say which rows are live assets, not one per control.
+        together = "\nUNION ALL\n".join(said.values()) or _NOTHING_SAID
+        connection.execute(_JUDGE.format(said=together))
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
         raise Refused(
-            f"Control {control.id} cannot be run: {error}; mend its check.sql."
+            f"{_culprit(connection, said)} cannot be run: {error}; mend its check.sql."
         ) from error
+
+
+def _culprit(connection: duckdb.DuckDBPyConnection, said: Mapping[str, str]) -> str:
+    for name, sql in said.items():
+        try:
+            connection.execute(_JUDGE.format(said=sql))
+        except (duckdb.ProgrammingError, duckdb.DataError):
+            return f"Control {name}"
+    return "The controls, together,"
 
 
 def _refuse_offences(connection: duckdb.DuckDBPyConnection) -> None:
@@ -302,17 +312,17 @@ def _refuse_twins(connection: duckdb.DuckDBPyConnection) -> None:
         raise Refused(f"Assets are there more than once: {listed}; refresh their tenants again.")
 
 
-def _fact_text(field: pa.Field) -> str:
+def _field_sql(field: pa.Field) -> str:
     name, kind = f'"{field.name}"', field.type
     if pa.types.is_timestamp(kind):
-        return field_sql(f"epoch_us({name})::VARCHAR")
+        return f"epoch_us({name})::VARCHAR"
     if pa.types.is_map(kind):
-        pair = field_sql("e.key") + " || " + field_sql("e.value")
-        items = f"list_transform(list_sort(map_entries({name})), lambda e: {pair})"
-        return field_sql(f"array_to_string({items}, '')")
+        pairs = f"list_sort(map_entries({name}))"
+        texts = f"list_transform({pairs}, lambda e: {text_sql(['e.key', 'e.value'])})"
+        return f"array_to_string({texts}, '')"
     if pa.types.is_list(kind):
-        parts = " || ".join(field_sql(f'p."{f.name}"::VARCHAR') for f in kind.value_type)
-        return field_sql(f"array_to_string(list_transform({name}, lambda p: {parts}), '')")
+        parts = text_sql([f'p."{part.name}"::VARCHAR' for part in kind.value_type])
+        return f"array_to_string(list_transform({name}, lambda p: {parts}), '')"
     if pa.types.is_float64(kind):
-        return field_sql(f"printf('%.17g', {name})")
-    return field_sql(name if pa.types.is_string(kind) else f"{name}::VARCHAR")
+        return f"printf('%.17g', {name})"
+    return name if pa.types.is_string(kind) else f"{name}::VARCHAR"
