@@ -27,7 +27,7 @@ class Target:
 
     name: str
     output: Mapping[str, object]
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def duckdb_target(home: Path) -> Target:

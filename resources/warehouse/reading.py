@@ -44,6 +44,7 @@ def opened(path: Path, sql: str, *, tenant: TenantId | None) -> Iterator[duckdb.
         connection.execute("USE marts")
         for statement in _CLOSED:
             connection.execute(statement)
+        connection.execute("BEGIN TRANSACTION READ ONLY")  # a CTE may hold a DELETE
         with translated():
             yield connection
 

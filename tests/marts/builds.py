@@ -1,9 +1,14 @@
 """Warehouses over fakes, one per target."""
 
-from collections.abc import Callable, Iterator
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.ports.lake import Lake
 from resources.database import roles
 from resources.warehouse.duckdb import DuckDbWarehouse
@@ -15,7 +20,7 @@ from tests.fakes.lake import FakeLake
 from tests.fakes.postgres import PostgresDatabase
 from tests.marts import rows, worlds
 
-TENANTS = ("acme", "globex", "initech")
+TENANTS = (TenantId("acme"), TenantId("globex"), TenantId("initech"))
 
 
 def filled() -> FakeLake:
@@ -49,4 +54,12 @@ def on_postgres(home: Path, given: Sources, database: PostgresDatabase) -> Postg
     return PostgresWarehouse(home=home, sources=lambda: given, urls=urls)
 
 
-Made = Callable[[Sources], DuckDbWarehouse | PostgresWarehouse]
+@cache
+def published() -> DuckDbWarehouse:
+    """The marts of `filled`, built once for every test that only reads."""
+    home = Path(tempfile.mkdtemp(prefix="qlrf-marts-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    house = on_duckdb(home, sources(filled()))
+    report = house.build(tenants=TENANTS)
+    assert not report.broken, report.broken
+    return house
