@@ -143,7 +143,7 @@ class ReplayAws:
 
     def serve(self) -> None:
         """Answer until stopped."""
-        self._server.serve_forever()
+        self._server.serve_forever(0.01)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve, daemon=True).start()
