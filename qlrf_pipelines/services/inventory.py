@@ -21,7 +21,7 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.inventory_known import Known, known_places
 from qlrf_pipelines.services.inventory_listing import Listed, list_regions
 from qlrf_pipelines.services.inventory_plan import Place, Plan, plan
-from qlrf_pipelines.services.inventory_reconcile import Attempt, inventory_rows, reconcile
+from qlrf_pipelines.services.inventory_reconcile import Attempt, Evidence, Loss, reconcile
 from qlrf_pipelines.services.inventory_report import change_report, inventory_report
 from qlrf_pipelines.services.inventory_scopes import scope_rows
 from qlrf_pipelines.services.inventory_sql import PENDING_CHANGES
@@ -56,39 +56,35 @@ def flush_changes(world: World, tenants: Sequence[Tenant], *, lock_wait: float =
 
 
 def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepReport:
-    started = world.clock.now()
-    newest = _flush(world, _names(tenants))
+    started, names = world.clock.now(), _names(tenants)
+    newest = _flush(world, names)
     attempt = Attempt(
         refresh_id=world.ids.new(),
         now=started,
         tenants=tenants,
         sequences=_sequences(world, tenants, newest),
-        acceptances=world.acceptances.of(_names(tenants)),
+        acceptances=world.acceptances.of(names),
     )
     with world.engine.session() as session:
         connection = session.connection
-        world.lake.view(connection, INVENTORY, tenants=_names(tenants), name="prev")
-        world.lake.view(connection, SCOPES, tenants=_names(tenants), name="scopes_before")
+        world.lake.view(connection, INVENTORY, tenants=names, name="inventory_before")
+        world.lake.view(connection, SCOPES, tenants=names, name="scopes_before")
         known = known_places(connection)
         planned, listed = _listed(world, session, tenants, known, workers=workers)
         certificates = _by_place([*planned.certificates, *(one.certificate for one in listed)])
         places = _numbered(planned, known, certificates)
-        losses = reconcile(
-            connection,
-            attempt,
-            places=places,
-            certificates=certificates,
-            listed=listed,
-            images_read_at=known.images_read_at,
-        )
-        names = _names(tenants)
-        version = world.lake.replace(INVENTORY, inventory_rows(connection), tenants=names)
+        evidence = Evidence(places=places, certificates=certificates, listed=listed, known=known)
+        losses: dict[Place, Loss] = {}
+        rows = reconcile(connection, attempt, evidence, losses=losses)
+        version = world.lake.replace(INVENTORY, rows, tenants=names)
         _flush(world, names)
         world.lake.view(connection, INVENTORY, tenants=names, name="written", version=version)
-        rows = scope_rows(connection, attempt, places, certificates, losses, known)
-        _tell(world, rows)
-        _commit_scopes(world, rows, names)
-        return inventory_report(world, connection, attempt, rows, version=version, started=started)
+        scopes = scope_rows(connection, attempt, evidence, losses)
+        _tell(world, scopes)
+        _commit_scopes(world, scopes, names)
+        return inventory_report(
+            world, connection, attempt, scopes, version=version, started=started
+        )
 
 
 def _listed(

@@ -17,9 +17,10 @@ _LISTS_NOTHING = (Kind.ACCOUNT, Kind.REGION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Places and the kinds once listed there, and when listings were last complete."""
+    """Places, the kinds once listed there, their rows, and when listings were last complete."""
 
     kinds: Mapping[Place, frozenset[Kind]]
+    rows: Mapping[Place, int]
     completed_at: Mapping[tuple[Place, Kind], datetime]
 
     @property
@@ -33,11 +34,12 @@ class Known:
 
 
 def known_places(connection: duckdb.DuckDBPyConnection) -> Known:
-    """Read them from the views `prev` and `scopes_before`.
+    """Read them from the views `inventory_before` and `scopes_before`.
 
     Both are asked: a refresh killed between its commits leaves assets without a certificate.
     """
     kinds: dict[Place, set[Kind]] = {}
+    rows: dict[Place, int] = {}
     completed: dict[tuple[Place, Kind], datetime] = {}
     for *where, kind, moment in connection.execute(
         "SELECT tenant, connector, platform, account, region, kind, last_complete_at "
@@ -49,12 +51,18 @@ def known_places(connection: duckdb.DuckDBPyConnection) -> Known:
         if moment is not None:
             completed[place, Kind(kind)] = moment
     for found in connection.execute(
-        "SELECT DISTINCT tenant, connector, platform, account, region FROM prev "
-        "WHERE tombstoned_at IS NULL ORDER BY ALL"
+        "SELECT tenant, connector, platform, account, region, "
+        "count(*), count(*) FILTER (tombstoned_at IS NULL) FROM inventory_before "
+        "GROUP BY ALL ORDER BY ALL"
     ).fetchall():
-        kinds.setdefault(_place(found), set()).add(Kind.INSTANCE)
+        *where, rows[_place(found[:5])], live = found
+        held = kinds.setdefault(_place(where), set())
+        if live:
+            held.add(Kind.INSTANCE)
     return Known(
-        kinds={place: frozenset(held) for place, held in kinds.items()}, completed_at=completed
+        kinds={place: frozenset(held) for place, held in kinds.items()},
+        rows=rows,
+        completed_at=completed,
     )
 
 

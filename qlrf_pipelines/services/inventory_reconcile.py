@@ -1,20 +1,22 @@
 """Reconciling: what was listed against what was known, set-based, for a whole batch at once."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from qlrf_pipelines.domain.datasets import TIME
+from qlrf_pipelines.domain.datasets import INVENTORY, TIME
 from qlrf_pipelines.domain.estate import Tenant, TenantId
 from qlrf_pipelines.domain.inventory import PAGE_SCHEMAS, Certificate, Kind
 from qlrf_pipelines.domain.vocabulary import ListingStatus
 from qlrf_pipelines.ports.acceptances import Acceptance
+from qlrf_pipelines.services.inventory_known import Known
 from qlrf_pipelines.services.inventory_listing import Listed, placed_schema
 from qlrf_pipelines.services.inventory_plan import Place
 from qlrf_pipelines.services.inventory_sql import FACTS, FATES, INVENTORY_NOW
@@ -73,39 +75,112 @@ _RULE = pa.schema(
 _VALUE = pa.schema([("tenant", pa.string()), ("value", pa.string()), ("environment", pa.string())])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a refresh knows: every place's number, certificates, files, and what was before.
+
+    A place without an instance certificate is abandoned.
+    """
+
+    places: Mapping[Place, int]
+    certificates: Mapping[tuple[Place, Kind], Certificate]
+    listed: Sequence[Listed]
+    known: Known
+
+
+# Rows reconciled at once: enough to be set-based, few enough to keep memory flat as estates grow.
+_CHUNK = 20_000
+
+
 def reconcile(
     connection: duckdb.DuckDBPyConnection,
     attempt: Attempt,
+    evidence: Evidence,
     *,
-    places: Mapping[Place, int],
-    certificates: Mapping[tuple[Place, Kind], Certificate],
-    listed: Sequence[Listed],
-    images_read_at: Mapping[Place, datetime],
-) -> Mapping[Place, Loss]:
-    """Decide what becomes of every asset of the batch; `inventory_now` has the rows after it.
+    losses: dict[Place, Loss],
+) -> pa.RecordBatchReader:
+    """Every row of the inventory after the attempt, streamed; `losses` fills while it is read.
 
-    `places` numbers every place that was listed, tried or known; one without an instance
-    certificate is abandoned. The view `prev` holds the inventory before.
+    The view `inventory_before` holds the inventory before.
     """
-    _rules(connection, attempt)
-    _places(connection, attempt, places, certificates, images_read_at)
-    for kind, schema in PAGE_SCHEMAS.items():
-        files = [one.file for one in listed if one.certificate.scope.kind is kind and one.file]
-        _rows(connection, f"raw_{kind}", files, placed_schema(schema))
-    connection.execute(FACTS)
-    connection.execute(FATES)
-    return _losses(connection, places)
+    return pa.RecordBatchReader.from_batches(
+        INVENTORY.schema, _batches(connection, attempt, evidence, losses)
+    )
 
 
-def inventory_rows(connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """The inventory after the attempt, streamed; call it after `reconcile`, and read it once."""
-    return connection.sql(INVENTORY_NOW).to_arrow_reader(8_192)
+def _batches(
+    connection: duckdb.DuckDBPyConnection,
+    attempt: Attempt,
+    evidence: Evidence,
+    losses: dict[Place, Loss],
+) -> Iterator[pa.RecordBatch]:
+    for places in _chunks(evidence):
+        tenants = {place.tenant for place in places}
+        _rules(connection, attempt, tenants)
+        _places(connection, attempt, evidence, places)
+        _before(connection, tenants)
+        numbers = {evidence.places[place] for place in places}
+        for kind, schema in PAGE_SCHEMAS.items():
+            files = [
+                one.file
+                for one in evidence.listed
+                if one.number in numbers and one.certificate.scope.kind is kind and one.file
+            ]
+            _rows(connection, f"raw_{kind}", files, placed_schema(schema))
+        connection.execute(FACTS)
+        connection.execute(FATES)
+        losses.update(_losses(connection, evidence.places))
+        for batch in connection.sql(INVENTORY_NOW).to_arrow_reader(4_096):
+            yield batch.cast(INVENTORY.schema)
 
 
-def _rules(connection: duckdb.DuckDBPyConnection, attempt: Attempt) -> None:
+def _chunks(evidence: Evidence) -> Iterator[list[Place]]:
+    """Places in groups of about `_CHUNK` rows; one region's connectors are never apart."""
+    sizes = dict(evidence.known.rows)
+    for place in evidence.places:
+        certificate = evidence.certificates.get((place, Kind.INSTANCE))
+        sizes[place] = sizes.get(place, 0) + (certificate.listed if certificate else 0)
+    ordered = sorted(evidence.places, key=lambda place: (*_region(place), place.connector))
+    chunk: list[Place] = []
+    size = 0
+    for _, group in groupby(ordered, key=_region):
+        together = list(group)
+        more = sum(sizes[place] for place in together)
+        if chunk and size + more > _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+        chunk.extend(together)
+        size += more
+    if chunk:
+        yield chunk
+
+
+def _region(place: Place) -> tuple[str, str, str, str]:
+    return place.tenant, place.platform, place.account, place.region
+
+
+def _before(connection: duckdb.DuckDBPyConnection, tenants: Collection[TenantId]) -> None:
+    """The inventory before, of the places of this chunk; the names prune whole partitions."""
+    names = ", ".join(f"'{tenant}'" for tenant in sorted(tenants))
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW prev AS SELECT * FROM inventory_before b
+        WHERE tenant IN ({names}) AND EXISTS (
+            FROM place l WHERE l.tenant = b.tenant AND l.platform = b.platform
+                AND l.account = b.account AND l.region = b.region
+        )
+        """  # noqa: S608  tenant names are checked by their contract
+    )
+
+
+def _rules(
+    connection: duckdb.DuckDBPyConnection, attempt: Attempt, tenants: Collection[TenantId]
+) -> None:
     rules: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
     for tenant in attempt.tenants:
+        if tenant.name not in tenants:
+            continue
         rule = tenant.environments
         rules.append(
             {
@@ -131,22 +206,21 @@ def _rules(connection: duckdb.DuckDBPyConnection, attempt: Attempt) -> None:
 def _places(
     connection: duckdb.DuckDBPyConnection,
     attempt: Attempt,
-    places: Mapping[Place, int],
-    certificates: Mapping[tuple[Place, Kind], Certificate],
-    images_read_at: Mapping[Place, datetime],
+    evidence: Evidence,
+    places: Sequence[Place],
 ) -> None:
     by_name = {tenant.name: tenant for tenant in attempt.tenants}
 
     def complete(place: Place, kind: Kind) -> bool:
-        certificate = certificates.get((place, kind))
+        certificate = evidence.certificates.get((place, kind))
         return certificate is not None and certificate.status is ListingStatus.COMPLETE
 
     rows: list[dict[str, Any]] = []
-    for place, number in places.items():
+    for place in places:
         tenant = by_name[place.tenant]
-        instances = certificates.get((place, Kind.INSTANCE))
+        instances = evidence.certificates.get((place, Kind.INSTANCE))
         accepted = attempt.acceptances.get((place.tenant, place.scope(Kind.INSTANCE).id))
-        read_at = images_read_at.get(place)
+        read_at = evidence.known.completed_at.get((place, Kind.IMAGE))
         oldest = attempt.now - timedelta(hours=tenant.drift.stale_after_hours)
         rows.append(
             {
@@ -155,7 +229,7 @@ def _places(
                 "platform": place.platform.value,
                 "account": place.account,
                 "region": place.region,
-                "region_no": number,
+                "region_no": evidence.places[place],
                 "status": (instances.status if instances else ListingStatus.ABANDONED).value,
                 "started_at": instances.started_at if instances else attempt.now,
                 "accepted_at": accepted.accepted_at if accepted else None,
@@ -176,9 +250,10 @@ def _rows(
 ) -> None:
     if files:
         listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-        connection.execute(f"CREATE TEMP VIEW {name} AS FROM read_parquet([{listed}])")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{listed}])")
     else:
-        connection.register(name, schema.empty_table())
+        connection.register(f"empty_{name}", schema.empty_table())
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM empty_{name}")
 
 
 def _losses(

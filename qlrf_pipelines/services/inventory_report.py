@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from qlrf_pipelines.domain.datasets import INVENTORY, INVENTORY_CHANGES
 from qlrf_pipelines.domain.estate import TenantId
@@ -13,6 +14,7 @@ from qlrf_pipelines.domain.vocabulary import ListingStatus
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.inventory_reconcile import Attempt
 
+_SEQUENCE = pa.schema([("tenant", pa.string()), ("new_seq", pa.int64())])
 _SHOWN = 5  # gaps and preview rows per tenant
 
 
@@ -26,6 +28,10 @@ def inventory_report(
     started: datetime,
 ) -> StepReport:
     """Counts from the rows just written (the view `written`) and from the certificates."""
+    sequences = [
+        {"tenant": tenant, "new_seq": number} for tenant, number in attempt.sequences.items()
+    ]
+    connection.register("rule", pa.Table.from_pylist(sequences, schema=_SEQUENCE))
     counts = _counts(connection)
     preview = _preview(connection, "written", "rule.new_seq")
     facts: dict[TenantId, Mapping[str, Fact]] = {}

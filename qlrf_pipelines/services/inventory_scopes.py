@@ -10,7 +10,7 @@ from qlrf_pipelines.domain.inventory import Certificate, Kind
 from qlrf_pipelines.domain.vocabulary import ListingStatus, Platform
 from qlrf_pipelines.services.inventory_known import Known
 from qlrf_pipelines.services.inventory_plan import Place
-from qlrf_pipelines.services.inventory_reconcile import Attempt, Loss
+from qlrf_pipelines.services.inventory_reconcile import Attempt, Evidence, Loss
 
 Row = dict[str, Any]
 
@@ -18,21 +18,19 @@ Row = dict[str, Any]
 def scope_rows(
     connection: duckdb.DuckDBPyConnection,
     attempt: Attempt,
-    places: Mapping[Place, int],
-    certificates: Mapping[tuple[Place, Kind], Certificate],
+    evidence: Evidence,
     losses: Mapping[Place, Loss],
-    known: Known,
 ) -> list[Row]:
     """One row per certificate, and one per abandoned place that still has live assets."""
-    live = _live(connection)
+    live, known = _live(connection), evidence.known
     rows: list[Row] = []
-    for (place, kind), certificate in certificates.items():
+    for (place, kind), certificate in evidence.certificates.items():
         row = _row(place, kind, attempt, certificate, known)
         if kind is Kind.INSTANCE:
             row |= _judged(place, certificate, losses.get(place), live.get(place, 0))
         rows.append(row)
-    for place in places:
-        if (place, Kind.INSTANCE) not in certificates and live.get(place, 0):
+    for place in evidence.places:
+        if (place, Kind.INSTANCE) not in evidence.certificates and live.get(place, 0):
             rows.append(_abandoned(place, attempt, live[place], known))
     return sorted(rows, key=lambda row: (row["tenant"], row["scope_id"]))
 

@@ -44,16 +44,16 @@ _KEY = "concat_ws(':', l.platform, l.account, l.region, o.asset_id)"
 
 # One row per listed asset, even if two pages showed it: the later one counts.
 LISTED = """
-CREATE TEMP TABLE twice AS
+CREATE OR REPLACE TEMP TABLE twice AS
     SELECT region_no, asset_id, max(row_no) AS last_row
     FROM raw_instance GROUP BY ALL HAVING count(*) > 1;
-CREATE TEMP VIEW listed AS
+CREATE OR REPLACE TEMP VIEW listed AS
     SELECT o.* FROM raw_instance o LEFT JOIN twice t USING (region_no, asset_id)
     WHERE t.last_row IS NULL OR o.row_no = t.last_row;
 """
 
 VOLUMES = """
-CREATE TEMP TABLE volume_fact AS
+CREATE OR REPLACE TEMP TABLE volume_fact AS
 WITH attached AS (
     SELECT region_no, asset_id, unnest(volume_ids) AS volume_id FROM listed
 )
@@ -66,7 +66,7 @@ GROUP BY ALL;
 """
 
 GROUPS = """
-CREATE TEMP TABLE group_fact AS
+CREATE OR REPLACE TEMP TABLE group_fact AS
 WITH joined AS (
     SELECT region_no, asset_id, unnest(group_ids) AS group_id FROM listed
 )
@@ -78,13 +78,13 @@ GROUP BY ALL;
 """
 
 IMAGES = """
-CREATE TEMP TABLE image_fact AS
+CREATE OR REPLACE TEMP TABLE image_fact AS
 SELECT region_no, image_ref, max(image_family) AS image_family, max(image_version) AS image_version
 FROM raw_image GROUP BY ALL;
 """
 
 PATCHES = """
-CREATE TEMP TABLE patch_fact AS
+CREATE OR REPLACE TEMP TABLE patch_fact AS
 SELECT region_no, asset_id, max(patches_missing) AS patches_missing,
     max(patches_failed) AS patches_failed, max(patches_pending_reboot) AS patches_pending_reboot,
     max(patches_critical_missing) AS patches_critical_missing,
@@ -95,7 +95,7 @@ FROM raw_patch_state GROUP BY ALL;
 
 # What is known of every asset, then of every scope, then what becomes of every asset.
 FATES = f"""
-CREATE TEMP TABLE meeting AS
+CREATE OR REPLACE TEMP TABLE meeting AS
 WITH found AS (
     SELECT l.tenant, {_KEY} AS asset_key, o.state, l.region_no, l.started_at
     FROM listed o JOIN place l USING (region_no)
@@ -113,19 +113,19 @@ SELECT tenant, asset_key,
     p.missed_since <= p.accepted_at AS is_accepted
 FROM held_before p FULL JOIN found f USING (tenant, asset_key);
 
-CREATE TEMP TABLE loss AS
+CREATE OR REPLACE TEMP TABLE loss AS
 SELECT region_no,
     count(*) FILTER (NOT is_listed AND is_accepted IS NOT TRUE) AS vanished,
     count(*) FILTER (is_listed OR is_accepted IS NOT TRUE) AS live
 FROM meeting WHERE is_live GROUP BY ALL;
 
-CREATE TEMP TABLE brake AS
+CREATE OR REPLACE TEMP TABLE brake AS
 SELECT l.region_no, l.status = 'complete' AND vanished > 0
     AND vanished >= greatest(l.vanish_min, ceil(l.vanish_share * live - 1e-9)) AS is_held,
     CASE WHEN l.status = 'complete' THEN vanished END AS vanished, live
 FROM loss JOIN place l USING (region_no);
 
-CREATE TEMP TABLE fate AS
+CREATE OR REPLACE TEMP TABLE fate AS
 SELECT m.tenant, m.asset_key, m.started_at, CASE
     WHEN is_known AND NOT is_live AND tombstoned_at < r.now - INTERVAL {FORGET_DAYS} DAY
         AND (NOT is_listed OR is_terminated) THEN 'forgotten'
