@@ -123,10 +123,12 @@ def prepare(
     connection.register("tag_keys", pa.Table.from_pylist(keys, schema=_TAG_KEYS))
     connection.execute(drift_sql.RESOLVED)
     connection.execute(drift_sql.JUDGED)
+    tags = any(item.selector.tags for item in exemptions)
+    ids = any(item.selector.assets for item in exemptions)
+    connection.execute(drift_sql.standing(ids=ids, tags=tags))
     if exemptions:
-        by_tags = any(item.selector.tags for item in exemptions)
         connection.register("exemptions", _exemptions(exemptions))
-        connection.execute(drift_sql.exempted(by_tags=by_tags))
+        connection.execute(drift_sql.exempted(ids=ids, tags=tags))
     connection.execute(drift_sql.tally(exemptions=bool(exemptions)))
     connection.execute(drift_sql.DAILY)
 

@@ -151,17 +151,18 @@ def score_of(verdict: str, behind: str) -> str:
     return f"(CASE {verdict} WHEN 'behind' THEN {behind} {_SCORES} END)::DOUBLE"
 
 
-# One row per live asset; what is the same for all assets of a kind stays in `judged`.
-_ASSETS = f"""
-SELECT {{columns}}, j.kind,
+# One slim row per live asset. What is the same for all assets of a kind stays in `judged`; the
+# join on eight nullable words is made once, later ones are on a small whole number.
+def standing(*, ids: bool, tags: bool) -> str:
+    """Every live asset's kind and freshness, with its id and tags only if exemptions ask."""
+    columns = ("i.asset_id, " if ids else "") + ("i.tags, " if tags else "")
+    return f"""
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT j.kind, i.asset_key, i.site, {columns}
        i.state IS NULL OR i.state IN ({quoted(*ACTIVE_STATES)}) AS active,
        CASE WHEN i.state IS NULL THEN 'no_state'
-            WHEN j.verdict = 'unknown' THEN j.cause
-            WHEN i.last_seen IS NULL OR i.last_seen < j.stale_before THEN 'stale'
-            ELSE j.cause END AS cause,
-       CASE WHEN i.state IS NULL OR j.verdict = 'unknown' THEN 'unknown'
-            WHEN i.last_seen IS NULL OR i.last_seen < j.stale_before THEN 'stale'
-            ELSE j.verdict END AS judged_verdict
+            WHEN j.verdict <> 'unknown' AND (i.last_seen IS NULL OR i.last_seen < j.stale_before)
+            THEN 'stale' END AS doubt
 FROM inventory i JOIN judged j
   ON j.tenant = i.tenant
  AND j.platform IS NOT DISTINCT FROM i.platform
@@ -175,78 +176,82 @@ WHERE i.tombstoned_at IS NULL
 """  # noqa: S608  words of our own
 
 
-def exempted(*, by_tags: bool) -> str:
-    """The assets an exemption covers; tags are read only if an exemption asks for them."""
-    columns = "i.tenant, i.asset_key, i.asset_id, j.family, j.environment"
-    columns += ", i.tags" if by_tags else ""
-    tags = (
+_JUDGED_VERDICT = """CASE s.doubt WHEN 'no_state' THEN 'unknown' WHEN 'stale' THEN 'stale'
+       ELSE j.verdict END"""
+
+
+def exempted(*, ids: bool, tags: bool) -> str:
+    """The assets an exemption covers."""
+    by_id = "AND (len(e.assets) = 0 OR list_contains(e.assets, s.asset_id))"
+    by_tag = (
         "AND (cardinality(e.tags) = 0"
-        " OR coalesce(list_has_all(map_entries(a.tags), map_entries(e.tags)), false))"
+        " OR coalesce(list_has_all(map_entries(s.tags), map_entries(e.tags)), false))"
     )
     return f"""
 CREATE OR REPLACE TEMP TABLE exempted AS
-SELECT a.tenant, a.asset_key, arg_max(e.name, (e.expires_at, e.name)) AS exemption
-FROM ({_ASSETS.format(columns=columns)} AND i.tenant IN (SELECT tenant FROM exemptions)) a
-JOIN exemptions e ON e.tenant = a.tenant
- AND a.judged_verdict IN ({quoted(*EXEMPTABLE)}) AND list_contains(e.verdicts, a.judged_verdict)
- AND (len(e.families) = 0 OR coalesce(list_contains(e.families, a.family), false))
- AND (len(e.environments) = 0 OR coalesce(list_contains(e.environments, a.environment), false))
- AND (len(e.assets) = 0 OR list_contains(e.assets, a.asset_id))
- {tags if by_tags else ""}
-GROUP BY a.tenant, a.asset_key
-"""  # noqa: S608  numbers and words of our own
-
-
-def _scored(columns: str, *, exemptions: bool) -> str:
-    assets = _ASSETS.format(columns=columns)
-    if not exemptions:
-        return (
-            f"SELECT *, judged_verdict AS drift_verdict, NULL::VARCHAR AS exemption FROM ({assets})"  # noqa: S608
-        )
-    return f"""
-SELECT a.*, x.exemption,
-       CASE WHEN x.exemption IS NULL THEN a.judged_verdict ELSE 'exempt' END AS drift_verdict
-FROM ({assets}) a LEFT JOIN exempted x USING (tenant, asset_key)
+WITH covered AS (
+  SELECT j.kind, j.verdict, e.*
+  FROM judged j JOIN exemptions e ON e.tenant = j.tenant
+   AND j.verdict IN ({quoted(*EXEMPTABLE)}) AND list_contains(e.verdicts, j.verdict)
+   AND (len(e.families) = 0 OR coalesce(list_contains(e.families, j.family), false))
+   AND (len(e.environments) = 0 OR coalesce(list_contains(e.environments, j.environment), false))
+)
+SELECT s.kind, s.asset_key, arg_max(e.name, (e.expires_at, e.name)) AS exemption
+FROM standing s JOIN covered e USING (kind)
+WHERE s.doubt IS NULL {by_id if ids else ""} {by_tag if tags else ""}
+GROUP BY s.kind, s.asset_key
 """  # noqa: S608  words of our own
+
+
+def _scored(*, exemptions: bool) -> tuple[str, str, str]:
+    """The verdict, the exemption, and where both come from."""
+    if not exemptions:
+        return _JUDGED_VERDICT, "NULL::VARCHAR", "standing s JOIN judged j USING (kind)"
+    verdict = f"CASE WHEN x.exemption IS NOT NULL THEN 'exempt' ELSE {_JUDGED_VERDICT} END"
+    source = "standing s JOIN judged j USING (kind) LEFT JOIN exempted x USING (kind, asset_key)"
+    return verdict, "x.exemption", source
 
 
 def rows(*, exemptions: bool) -> str:
     """The rows of the drift dataset, in its order of columns."""
-    columns = (
-        "i.tenant, i.asset_key, j.family, j.version, j.resolution, j.behind_score,"
-        " j.versions_behind, j.days_behind, j.approved_version, j.reason AS usual, j.as_of"
-    )
-    sentence = f"CASE s.cause WHEN 'stale' THEN {quoted(REASONS['stale'])}"
-    sentence += f" WHEN 'no_state' THEN {quoted(REASONS['no_state'])} ELSE s.usual END"
+    verdict, exemption, source = _scored(exemptions=exemptions)
+    sentence = f"CASE s.doubt WHEN 'stale' THEN {quoted(REASONS['stale'])}"
+    sentence += f" WHEN 'no_state' THEN {quoted(REASONS['no_state'])} ELSE j.reason END"
     if exemptions:
-        suffix = quoted(EXEMPT_SUFFIX)
-        sentence = f"{sentence} || coalesce({suffix} || s.exemption || '.', '')"
+        sentence += f" || coalesce({quoted(EXEMPT_SUFFIX)} || {exemption} || '.', '')"
     return f"""
 SELECT s.tenant, s.asset_key, s.active, s.family, s.version, s.resolution, s.drift_verdict,
        s.judged_verdict, s.exemption,
        {score_of("s.drift_verdict", "s.behind_score")} AS drift_score,
-       s.versions_behind, s.days_behind, s.approved_version, {sentence} AS reason,
+       s.versions_behind, s.days_behind, s.approved_version, s.reason,
        CASE WHEN s.drift_verdict NOT IN ({quoted(*COVERED_VERDICTS)})
             THEN coalesce(p.drifted_since, s.as_of) END AS drifted_since,
        s.as_of
-FROM ({_scored(columns, exemptions=exemptions)}) s
+FROM (SELECT j.tenant, s.asset_key, s.active, j.family, j.version, j.resolution,
+             {verdict} AS drift_verdict, {_JUDGED_VERDICT} AS judged_verdict,
+             {exemption} AS exemption, j.behind_score, j.versions_behind, j.days_behind,
+             j.approved_version, {sentence} AS reason, j.as_of
+      FROM {source}) s
 LEFT JOIN (SELECT tenant, asset_key, drifted_since FROM previous
-           WHERE drifted_since IS NOT NULL) p USING (tenant, asset_key)
+           WHERE drifted_since IS NOT NULL) p
+  ON p.asset_key = s.asset_key AND p.tenant = s.tenant
 """  # noqa: S608  words of our own
 
 
 def tally(*, exemptions: bool) -> str:
     """How many assets of each kind stand how, with one asset as the example."""
-    assets = _scored("i.tenant, i.asset_key, i.site, j.behind_score", exemptions=exemptions)
+    _, exemption, source = _scored(exemptions=exemptions)
+    verdict, _, _ = _scored(exemptions=False)
     return f"""
 CREATE OR REPLACE TEMP TABLE tally AS
-SELECT j.tenant, j.environment, j.platform, j.region, t.site, j.family, t.active,
-       t.drift_verdict, {score_of("t.drift_verdict", "j.behind_score")} AS drift_score,
-       t.exemption, t.assets, t.example
-FROM (SELECT kind, site, active, drift_verdict, exemption, count(*) AS assets,
-             min(asset_key) AS example
-      FROM ({assets}) GROUP BY ALL) t
-JOIN judged j USING (kind)
+SELECT *, {score_of("drift_verdict", "behind_score")} AS drift_score FROM (
+  SELECT j.tenant, j.environment, j.platform, j.region, s.site, j.family, s.active, j.behind_score,
+         CASE WHEN s.exemption IS NOT NULL THEN 'exempt' ELSE {verdict} END AS drift_verdict,
+         s.exemption, s.assets, s.example
+  FROM (SELECT s.kind, s.site, s.active, s.doubt, {exemption} AS exemption, count(*) AS assets,
+               min(s.asset_key) AS example
+        FROM {source.replace(" JOIN judged j USING (kind)", "")} GROUP BY ALL) s
+  JOIN judged j USING (kind))
 """  # noqa: S608  words of our own
 
 
