@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets_defs import compliance, drift, golden_images, inventory, risk
 from assets_defs.checks import quality_checks
+from assets_defs.contracts import CONTRACTS
 from assets_defs.limits import Limits
 from assets_defs.marts import marts_assets
 from assets_defs.observation import OBSERVATION_CHECKS
@@ -32,6 +33,7 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             compliance.compliance,
             risk.risk,
             marts_assets(manifest),
+            *CONTRACTS,
         ],
         asset_checks=[*quality_checks(), *OBSERVATION_CHECKS],
         jobs=[refresh, lake_upkeep],

@@ -12,4 +12,6 @@ refresh = dg.define_asset_job(
     partitions_def=TENANTS,
     description="Discover, score, check and publish the tenants of one run.",
     tags={"qlrf/kind": "refresh"},
+    # Dagster's console repeats every event of every partition; the run's own log has them all.
+    config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
 )

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import duckdb
+
 from qlrf_pipelines.domain import datasets
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.ports.world import World
@@ -89,9 +91,14 @@ LEFT JOIN (
 ) AS h USING (tenant)
 ORDER BY t.tenant
 """
+# A tenant with connectors and no scope at all was not looked at: that is a gap too.
 _GAPS = """
 SELECT tenant, scope_id AS scope, status, coalesce(error, status) AS reason, last_complete_at
-FROM scopes WHERE status <> 'complete' ORDER BY tenant, scope_id
+FROM scopes WHERE status <> 'complete'
+UNION ALL
+SELECT c.tenant, '-', 'incomplete', 'nothing was ever listed', NULL
+FROM (SELECT unnest($connected::varchar[]) AS tenant) AS c ANTI JOIN scopes USING (tenant)
+ORDER BY tenant, scope
 """
 
 
@@ -103,7 +110,11 @@ def read(
         for dataset in _VIEWS:
             world.lake.view(session.connection, dataset, tenants=tenants)
         rows = _dicts(session.connection.execute(_ROWS, {"tenants": list(tenants), "since": since}))
-        gaps = tuple(Gap(**row) for row in _dicts(session.connection.execute(_GAPS)))
+        connected = [tenant.name for tenant in world.estate.load().tenants if tenant.connectors]
+        asked = [name for name in connected if name in frozenset(tenants)]
+        gaps = tuple(
+            Gap(**row) for row in _dicts(session.connection.execute(_GAPS, {"connected": asked}))
+        )
     counts: dict[str, int] = {}
     for gap in gaps:
         counts[gap.tenant] = counts.get(gap.tenant, 0) + 1
@@ -125,6 +136,6 @@ def as_rows(rows: Sequence[TenantRow]) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def _dicts(answer: Any) -> list[dict[str, Any]]:  # noqa: ANN401  duckdb's cursor, loosely typed
-    found: list[dict[str, Any]] = answer.to_arrow_table().to_pylist()
-    return found
+def _dicts(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    names = [column[0] for column in answer.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
