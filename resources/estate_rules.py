@@ -1,6 +1,6 @@
 """What no schema can say: rules inside one contract, and between the contracts of an estate."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -206,13 +206,19 @@ class _Claim:
 
 def _same_coordinates(images: Sequence[Contract]) -> Iterator[Problem]:
     """An image must mean one version to each tenant that may see it."""
-    claims: dict[str | None, list[_Claim]] = {None: []}
+    claims: dict[str | None, list[_Claim]] = {}
+    families: dict[str | None, set[str | None]] = {}
     for image in images:
         claims.setdefault(image.tenant, []).extend(_claims(image))
+        families.setdefault(image.tenant, set()).add(image.name)
+    shared: dict[tuple[str, str, str], list[_Claim]] = {}
+    for claim in claims.pop(None, []):
+        shared.setdefault(claim.coordinate, []).append(claim)
+    yield from _contested([claim for group in shared.values() for claim in group])
     for tenant, own in claims.items():
-        hidden = {claim.family for claim in own} if tenant else set()
-        shared = [claim for claim in claims[None] if claim.family not in hidden]
-        yield from _contested(own + shared if tenant else shared)
+        meant = {claim.coordinate: None for claim in own}  # a dict keeps their order
+        seen = [c for coordinate in meant for c in shared.get(coordinate, ())]
+        yield from _contested([c for c in seen if c.family not in families[tenant]] + own)
 
 
 def _claims(image: Contract) -> Iterator[_Claim]:
@@ -231,7 +237,6 @@ def _claims(image: Contract) -> Iterator[_Claim]:
 
 
 def _contested(claims: Sequence[_Claim]) -> Iterator[Problem]:
-    first: Mapping[tuple[str, str, str], _Claim] = {}
     first = {claim.coordinate: claim for claim in reversed(claims)}
     for claim in claims:
         other = first[claim.coordinate]

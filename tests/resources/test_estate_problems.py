@@ -220,6 +220,28 @@ def test_an_image_may_not_be_two_things_to_one_tenant(tmp_path: Path) -> None:
     }
 
 
+def test_the_owner_of_the_later_claim_is_told_where_the_first_one_is(tmp_path: Path) -> None:
+    shared = IMAGE.replace("ql-base-linux, tenant: acme", "other-linux")
+
+    found = problems(issue_estate(tmp_path, images__shared=shared))
+
+    assert {Path(p.file).name for p in found} == {"linux.yaml"}
+    assert "other-linux 1.6.4 already" in found[0].message
+    assert "images/shared.yaml:13" in found[0].message
+
+
+def test_what_a_tenant_overrides_cannot_contradict_it(tmp_path: Path) -> None:
+    shared = IMAGE.replace(", tenant: acme", "").replace("1.6.4", "2.0.0")
+    bare = shared.split("      coordinates")[0].replace(
+        "ql-base-linux", "ql-base-linux, tenant: acme"
+    )
+    other = IMAGE.replace("ql-base-linux", "acme-linux")
+
+    folder = issue_estate(tmp_path, images__linux=shared, images__own=bare, images__other=other)
+
+    assert len(FolderEstate(folder).load().images) == 3
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
