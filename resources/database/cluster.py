@@ -58,8 +58,8 @@ def launch_as() -> Launch:
     """As ourselves; root starts the server as `postgres` or `nobody`, which PostgreSQL demands.
 
     The server user may not be able to pass through root's private folders. Instead of opening
-    them, it keeps the one capability that ignores them (setpriv); without setpriv it must be able
-    to pass.
+    them, it keeps the one capability that ignores them (setpriv); where that is not to be had it
+    must be able to pass.
     """
     if os.geteuid() != 0:
         return Launch()
@@ -73,8 +73,12 @@ def launch_as() -> Launch:
         "--clear-groups",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
+        # access(2), which PostgreSQL asks about its own programs, forgets capabilities without it.
+        "--securebits=+no_setuid_fixup",
         "--",
     )
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode != 0:  # noqa: S603
+        return Launch(user=account.pw_uid, group=account.pw_gid)
     return Launch(prefix=prefix, user=account.pw_uid, group=account.pw_gid)
 
 
@@ -142,6 +146,8 @@ def create(
 ) -> None:
     """Make a cluster, whole or not at all: it is built beside its place and then renamed.
 
+    It survives any death of ours at once, and a power cut after `make_durable`.
+
     `keep` are descriptors that the making inherits, for their locks: if we are killed, whoever
     comes next waits for the orphan to end before it clears away what is left.
 
@@ -161,13 +167,28 @@ def create(
             for path in (word, fresh):
                 os.chown(path, *launch.owner)
         command = [str(binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER]
-        command += ["--encoding=UTF8", f"--pwfile={word}", "--no-instructions", *options]
+        command += [
+            "--encoding=UTF8",
+            f"--pwfile={word}",
+            "--no-instructions",
+            "--no-sync",
+            *options,
+        ]
         try:
             run([*command, "--locale=C.UTF-8"], launch, keep=keep)
         except Unavailable:  # an older C library has no C.UTF-8
             _empty(fresh)
             run([*command, "--locale=C"], launch, keep=keep)
         fresh.rename(data)
+
+
+def make_durable(data: Path, *, binaries: Path, launch: Launch, keep: Sequence[int] = ()) -> None:
+    """Write every file of a new cluster to the disk for good; the server may run meanwhile.
+
+    Raises:
+        Unavailable: it cannot; after a power cut the cluster may have to be made again.
+    """
+    run([binaries / "initdb", "-D", data, "--sync-only"], launch, keep=keep)
 
 
 def _empty(folder: Path) -> None:

@@ -13,6 +13,10 @@ class Lost(Unavailable):
     """The connection is gone; what was not committed was rolled back."""
 
 
+class CommitLost(Lost):
+    """The connection went away during the commit: all of it was kept, or nothing."""
+
+
 # Said while connecting, where psycopg2 gives no code.
 _PASSING = (
     "starting up",

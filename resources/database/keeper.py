@@ -34,6 +34,7 @@ def main(folder: str, binaries: str, ready: str) -> int:
     # Inherited by the server and each of its processes: free means nothing of it lives any more.
     alive = os.open(place.alive, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
+    new = not place.data.exists()
     try:
         postgres = _start(place, binaries=Path(binaries), alive=alive)
     except (QlrfError, OSError, psycopg2.Error) as error:
@@ -42,6 +43,14 @@ def main(folder: str, binaries: str, ready: str) -> int:
         return 1
     door.write(f"{READY}\n")
     door.close()
+    if new:
+        # Seconds on a busy disk, so nobody waits for it.
+        threading.Thread(
+            target=cluster.make_durable,
+            args=(place.data,),
+            kwargs={"binaries": Path(binaries), "launch": cluster.launch_as(), "keep": (alive,)},
+            daemon=True,
+        ).start()
     threading.Thread(target=_stop_when_unused, args=(place, postgres), daemon=True).start()
     return postgres.wait()
 

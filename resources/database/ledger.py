@@ -60,11 +60,10 @@ class SqlLedger(Ledger):
 
         try:
             self._sessions.run(work)
-        except faults.Lost:
-            # Lost while committing: it is all there, or nothing is. One entry tells.
-            if not newest or self._has(newest[-1]):
-                return
-            self._sessions.run(work)
+        except faults.CommitLost:
+            # It is all there, or nothing is: the last entry tells which.
+            if not self._has(newest[-1]):
+                self._sessions.run(work)
 
     def _has(self, entry: Entry) -> bool:
         found = next(self.entries(entry.tenant, after=entry.seq - 1), None)

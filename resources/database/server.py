@@ -111,16 +111,17 @@ def _forget_dead(data: Path) -> None:
     """Remove the pid file of a dead server whose number another program has by now.
 
     The caller holds the lock that proves nothing of this cluster lives; PostgreSQL itself would
-    refuse to start because *some* process has that number, as happens in every container.
+    refuse to start because *some* process has that number, as happens in every container, or
+    because the dead one was not reaped yet.
     """
     pid = postmaster_pid(data)
     if pid is None or not sys.platform.startswith("linux"):
         return
     try:
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(") ", 1)
     except OSError:
-        name = ""
-    if name != "postgres":
+        name, state = "", ""
+    if name != "postgres" or state.startswith("Z"):
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -46,6 +46,7 @@ class Sessions:
         that got no answer is not repeated: it is raised.
 
         Raises:
+            CommitLost: the connection was lost during the commit.
             Unavailable: the database does not answer, also not after one reconnection.
             Refused: a policy, a trigger or a constraint says no.
         """
@@ -58,10 +59,12 @@ class Sessions:
                     committing = True
                     connection.commit()
                     return done
-            except faults.Lost:
-                if last or committing:
-                    raise
+            except faults.Lost as error:
                 self._forget(now)
+                if committing:
+                    raise faults.CommitLost(str(error)) from error
+                if last:
+                    raise
         raise AssertionError("unreachable")
 
     @contextmanager

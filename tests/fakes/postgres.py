@@ -68,7 +68,7 @@ class PostgresServer:
             binaries=self._binaries,
             password="unused",
             launch=self._launch,
-            options=("--auth=trust", "--no-sync"),
+            options=("--auth=trust",),
         )
         self.port = server.free_port()
         self.process = self._serve()
@@ -101,6 +101,15 @@ class PostgresServer:
         """Shut down and start again on the same port, as an upgrade does."""
         server.stop(self.process)
         self.process = self._serve()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Down until the block ends."""
+        server.stop(self.process)
+        try:
+            yield
+        finally:
+            self.process = self._serve()
 
     def stop(self) -> None:
         server.stop(self.process)

@@ -113,7 +113,9 @@ VALUES = st.recursive(
             kind=STORED,
             subject=STORED,
             recorded_at=st.datetimes(
-                datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)
+                datetime(1970, 1, 1),  # noqa: DTZ001  the strategy adds the zone
+                datetime(2200, 1, 1),  # noqa: DTZ001
+                timezones=st.just(UTC),
             ),
             content=st.dictionaries(WORDS, VALUES, max_size=4),
         ),

@@ -41,7 +41,7 @@ def test_nobody_changes_or_removes_an_entry(postgres, ledger, role, statement):
 
     with postgres.connected(role) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT set_config('qlrf.tenant', 'acme', true)")
-        with pytest.raises(psycopg2.Error, match="append-only|permission denied"):
+        with pytest.raises(psycopg2.Error, match=r"append-only|permission denied"):
             cursor.execute(statement)
 
     assert verify_chain(ledger.entries(ACME)) == 1

@@ -156,9 +156,12 @@ FORBIDDEN = [
 @TABLES
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_application_may_not_change_who_may_see_what(postgres, table, statement):
-    with postgres.connected() as connection, connection.cursor() as cursor:
-        with pytest.raises(psycopg2.Error) as refused:
-            cursor.execute(statement.format(table=table))
+    with (
+        postgres.connected() as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.Error) as refused,
+    ):
+        cursor.execute(statement.format(table=table))
 
     assert refused.value.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE
 

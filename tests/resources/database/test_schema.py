@@ -133,16 +133,20 @@ def test_a_table_whose_policies_are_not_forced_is_refused(postgres):
 
 
 def test_a_role_nobody_knows_is_denied(postgres):
-    with pytest.raises((Denied, Unavailable), match="nobody-knows"):
-        with opened(_as(postgres, "nobody-knows")):
-            pass
+    with (
+        pytest.raises((Denied, Unavailable), match="nobody-knows"),
+        opened(_as(postgres, "nobody-knows")),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("url", ["mysql://x@127.0.0.1/y", "nonsense", "postgresql://a:b@c:x/d"])
 def test_a_url_that_is_not_postgres_is_rejected_without_repeating_it(postgres, url):
-    with pytest.raises(Rejected, match="QLRF_DATABASE_URL") as rejected:
-        with opened(replace(postgres.settings, database_url=url)):
-            pass
+    with (
+        pytest.raises(Rejected, match="QLRF_DATABASE_URL") as rejected,
+        opened(replace(postgres.settings, database_url=url)),
+    ):
+        pass
 
     assert url not in str(rejected.value)
 
@@ -166,6 +170,8 @@ def test_a_database_says_no_password_when_shown(postgres):
 def test_a_server_that_is_not_there_is_unavailable(tmp_path, postgres):
     away = f"postgresql://qlrf_app@127.0.0.1:{server.free_port()}/qlrf"
 
-    with pytest.raises(Unavailable, match="does not answer"):
-        with opened(replace(postgres.settings, database_url=away)):
-            pass
+    with (
+        pytest.raises(Unavailable, match="does not answer"),
+        opened(replace(postgres.settings, database_url=away)),
+    ):
+        pass
