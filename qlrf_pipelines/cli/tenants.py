@@ -59,7 +59,7 @@ def remove_command(settings: Settings, *, name: str, confirm: str | None, as_jso
     say(
         f"Its evidence ledger is kept as proof ({removal.entries_kept} entries, the last of them"
         " this removal);"
-        f" see `qlrf evidence export --tenant {tenant}`."
+        f" see `qlrf evidence export --tenant {tenant} --out {tenant}.zip`."
     )
     if removal.still_declared:
         say(
