@@ -9,6 +9,20 @@ import duckdb
 from qlrf_pipelines.domain.facts import ASSETS
 
 COLUMNS = ["tenant", "asset_key", "verdict", "detail"]
+# SQL's own words for the moment and the asker: written like columns, listed as no function.
+_MOMENTARY = frozenset(
+    [
+        "current_timestamp",
+        "current_time",
+        "localtimestamp",
+        "localtime",
+        "current_user",
+        "current_role",
+        "current_catalog",
+        "session_user",
+        "user",
+    ]
+)
 _ALWAYS = frozenset({"tenant", "asset_key", "as_of"})
 
 
@@ -27,7 +41,7 @@ class SqlCheck:
         found = self._connection.execute(
             "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
         ).fetchall()
-        self._fickle = {name for (name,) in found}
+        self._fickle = {name for (name,) in found} | _MOMENTARY
 
     def close(self) -> None:
         """Forget the database."""
@@ -92,9 +106,9 @@ def _nodes(value: object) -> Iterator[dict[str, Any]]:
 
 
 def _functions(nodes: list[dict[str, Any]]) -> set[str]:
-    # current_timestamp and its kin are written like columns and are functions all the same.
     called = {str(node["function_name"]) for node in nodes if node.get("function_name")}
-    return called | {node["column_names"][-1] for node in nodes if node.get("column_names")}
+    named = {str(node["column_names"][-1]) for node in nodes if node.get("column_names")}
+    return {name.lower() for name in called | named}
 
 
 def _line(error: duckdb.Error) -> str:

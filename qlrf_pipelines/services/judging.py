@@ -63,9 +63,9 @@ _VIEW = f"CREATE OR REPLACE TEMP VIEW assets AS SELECT {', '.join(ASSETS.names)}
 _JUDGE = """
 CREATE OR REPLACE TEMP TABLE results AS
 SELECT r.tenant, r.control_id, r.asset_key,
-    CASE WHEN a.stale AND r.verdict IN ('pass', 'not_applicable') THEN 'never_proven'
+    CASE WHEN a.stale IS NOT false AND r.verdict IN ('pass', 'not_applicable') THEN 'never_proven'
         ELSE r.verdict END AS verdict,
-    CASE WHEN a.stale AND r.verdict IN ('pass', 'not_applicable')
+    CASE WHEN a.stale IS NOT false AND r.verdict IN ('pass', 'not_applicable')
         THEN concat('not observed lately; then ', r.verdict, ': ', r.detail)
         ELSE r.detail END AS detail,
     a.ordinal
