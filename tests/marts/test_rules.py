@@ -13,19 +13,13 @@ from tests.marts import builds, rows, worlds
 
 
 def test_every_dbt_unit_test_passes(tmp_path: Path) -> None:
-    house = builds.published()
-    home = tmp_path
-    target = dbt.duckdb_target(home)
-    built = dbt.build_file(home)
-    built.parent.mkdir(parents=True)
-    # Unit tests replace every row, but read the columns of the relations they stand in for.
-    house._home, before = home, house._home
-    try:
-        house._stage(built, builds.TENANTS)
-        assert not dbt.run_build(dbt.PROJECT, home, target).broken
-        results = dbt.run_unit_tests(dbt.PROJECT, home, target)
-    finally:
-        house._home = before
+    house = builds.on_duckdb(tmp_path, builds.sources(builds.filled()))
+    target, built = dbt.duckdb_target(tmp_path), dbt.build_file(tmp_path)
+    # Unit tests bring their own rows, but read the columns of the relations these stand in for.
+    house._stage(built, builds.TENANTS)
+    assert not dbt.run_build(dbt.PROJECT, tmp_path, target).broken
+
+    results = dbt.run_unit_tests(dbt.PROJECT, tmp_path, target)
 
     assert len(results) >= 4
     assert [node for node in results if node.status != "pass"] == []

@@ -17,6 +17,7 @@ import pyarrow as pa
 from qlrf_pipelines.cli.main import cli
 from qlrf_pipelines.domain.datasets import DATASETS
 from qlrf_pipelines.settings import Settings
+from tests.tools.marts_doc import marts_markdown
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = ROOT / "contracts"
@@ -155,6 +156,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_reference,
     "contracts.md": contracts_reference,
     "datasets.md": datasets_reference,
+    "marts.md": marts_markdown,
 }
 
 
