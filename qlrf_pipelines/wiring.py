@@ -147,7 +147,7 @@ def database(settings: Settings) -> "Iterator[Database]":
 
 def database_status(settings: Settings) -> "DatabaseStatus":
     """How the database stands, without starting it."""
-    from resources.database.embedded import status
+    from resources.database.connection import status
 
     return status(settings)
 

@@ -67,6 +67,25 @@ def external(settings: Settings) -> Database:
     )
 
 
+def status(settings: Settings) -> embedded.DatabaseStatus:
+    """How the database of the settings stands, without starting anything."""
+    if not settings.database_url:
+        return embedded.status(settings)
+    url = make_url(_normal(settings.database_url, "QLRF_DATABASE_URL"))
+    login = {"dsn": schema.plain(url.render_as_string(hide_password=False)), "connect_timeout": 5}
+    version, size = embedded.look(login)
+    return embedded.DatabaseStatus(
+        embedded=False,
+        running=version is not None,
+        pid=None,
+        port=url.port,
+        version=version,
+        size_bytes=size,
+        where=f"{url.host or 'localhost'}/{url.database or ''}",
+        problem=None if version else "it does not answer, or not to the role we were given",
+    )
+
+
 def _inside(place: Place, port: int) -> Database:
     def url(role: str, database: str = roles.CONTROL_DATABASE) -> str:
         return f"{DRIVER}://{role}:{quote(place.password(role))}@127.0.0.1:{port}/{database}"

@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -83,17 +84,21 @@ def ensure(place: Place, postgres_bin: str = "") -> int:
 def answers(place: Place, port: int) -> bool:
     """Whether *our* server answers there: both sides prove that they know the password (SCRAM)."""
     try:
-        psycopg2.connect(
-            host="127.0.0.1",
-            port=port,
-            user=roles.APP,
-            password=place.password(roles.APP),
-            dbname=roles.CONTROL_DATABASE,
-            connect_timeout=5,
-        ).close()
+        psycopg2.connect(**_login(place, port)).close()
     except psycopg2.OperationalError as error:
         return "too many clients" in str(error) or "reserved for" in str(error)
     return True
+
+
+def _login(place: Place, port: int) -> dict[str, Any]:
+    return {
+        "host": "127.0.0.1",
+        "port": port,
+        "user": roles.APP,
+        "password": place.password(roles.APP),
+        "dbname": roles.CONTROL_DATABASE,
+        "connect_timeout": 5,
+    }
 
 
 def _spawn_keeper(place: Place, binaries: Path) -> None:
@@ -127,7 +132,7 @@ def status(settings: Settings) -> DatabaseStatus:
     place = place_of(settings)
     port = place.port() if place.data.exists() else None
     running = port is not None and answers(place, port)
-    version, size = _asked(place, port) if running and port else (None, None)
+    version, size = look(_login(place, port)) if running and port else (None, None)
     return DatabaseStatus(
         embedded=True,
         running=running,
@@ -140,16 +145,10 @@ def status(settings: Settings) -> DatabaseStatus:
     )
 
 
-def _asked(place: Place, port: int) -> tuple[str | None, int | None]:
+def look(login: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """The version of a server and the size of the database; None for what it does not say."""
     try:
-        connection = psycopg2.connect(
-            host="127.0.0.1",
-            port=port,
-            user=roles.APP,
-            password=place.password(roles.APP),
-            dbname=roles.CONTROL_DATABASE,
-            connect_timeout=5,
-        )
+        connection = psycopg2.connect(**login)
     except psycopg2.OperationalError:
         return None, None
     try:

@@ -38,6 +38,7 @@ class Sessions:
         self._settings = settings
         self._door = threading.Lock()
         self._open: _Open | None = None
+        self._lost: list[_Open] = []  # their leases are kept until there is a new one
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` in one transaction and commit it; once more if the connection was lost.
@@ -88,28 +89,34 @@ class Sessions:
     def close(self) -> None:
         """Give up every connection and the lease; the next use opens again."""
         with self._door:
-            self._shut()
+            if self._open is not None:
+                self._lost.append(self._open)
+                self._open = None
+            self._bury()
 
     def _forget(self, lost: _Open) -> None:
         with self._door:
             if self._open is lost:
-                self._shut()
+                self._lost.append(lost)
+                self._open = None
 
-    def _shut(self) -> None:
-        if self._open is not None and self._open.process == os.getpid():
-            self._open.pooled.dispose()
-            self._open.dedicated.dispose()
-            self._open.lease.close()
-        self._open = None
+    def _bury(self) -> None:
+        for lost in self._lost:
+            # After a fork the connections belong to the parent: leave them alone.
+            mine = lost.process == os.getpid()
+            lost.pooled.dispose(close=mine)
+            lost.dedicated.dispose(close=mine)
+            lost.lease.close()
+        self._lost.clear()
 
     def _opened(self) -> _Open:
         with self._door:
-            # After a fork the connections belong to the parent: leave them alone, open our own.
             if self._open is not None and self._open.process != os.getpid():
-                self._open.pooled.dispose(close=False)
+                self._lost.append(self._open)
                 self._open = None
             if self._open is None:
                 self._open = self._make()
+                self._bury()
             return self._open
 
     def _make(self) -> _Open:
