@@ -149,7 +149,7 @@ def _custodian_run(url: str) -> float:
         policy.write_text(json.dumps(POLICIES))
         regions = [word for region in REGIONS for word in ("-r", region)]
         command = [str(CUSTODIAN / "bin" / "custodian"), "run", "-s", f"{folder}/out",
-                   "--cache-period", "0", "-a", "111122223333", *regions, str(policy)]  # fmt: skip
+                   "--cache-period", "0", *regions, str(policy)]  # fmt: skip
         env = _environment() | {"AWS_ENDPOINT_URL": url}
         return _timed(command, env=env, stderr=subprocess.DEVNULL)
 
