@@ -26,7 +26,7 @@ from qlrf_pipelines.ports.lake import Lake
 _COMMIT = CommitProperties(max_commit_retries=1000)
 # delta-rs compresses nothing once properties are given without a compression (108 MB for 1.4 MB of
 # inventory here), and keeps a whole row group in memory before it writes any of it.
-_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=16_384)
+_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=8_192)
 # Statistics would copy names and keys of assets into the log, where erasing a tenant cannot reach
 # them; the partition is all we prune by.
 _CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "0"}

@@ -89,7 +89,8 @@ class Evidence:
 
 
 # Rows reconciled at once: enough to be set-based, few enough to keep memory flat as estates grow.
-_CHUNK = 20_000
+_CHUNK = 10_000
+_BATCH = 512  # the lake writer keeps dozens of batches in flight
 
 
 def reconcile(
@@ -130,7 +131,7 @@ def _batches(
         connection.execute(FACTS)
         connection.execute(FATES)
         losses.update(_losses(connection, evidence.places))
-        for batch in connection.sql(INVENTORY_NOW).to_arrow_reader(4_096):
+        for batch in connection.sql(INVENTORY_NOW).to_arrow_reader(_BATCH):
             yield batch.cast(INVENTORY.schema)
 
 
