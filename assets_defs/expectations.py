@@ -86,6 +86,9 @@ def _bounds(quality: Quality) -> Sequence[tuple[str, Mapping[str, Any]]]:
         )
         for name, (low, high) in quality.ranges.items()
         for end in ("least", "most")
+    ] + [
+        ("ExpectColumnValuesToBeInSet", {"column": f"{name}__endless", "value_set": [0]})
+        for name in quality.ranges
     ]
 
 

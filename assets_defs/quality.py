@@ -137,6 +137,8 @@ def profile_sql(quality: Quality) -> str:
     columns += [f"max({name}) AS {name}__latest" for name in quality.times]
     for name in quality.ranges:
         columns += [f"min({name}) AS {name}__least", f"max({name}) AS {name}__most"]
+        # A frame cannot tell NaN from unknown, and Great Expectations skips what is unknown.
+        columns.append(f"count(*) FILTER (NOT isfinite({name}))::bigint AS {name}__endless")
     return f"SELECT {', '.join(columns)} FROM {quality.dataset.name} GROUP BY tenant"  # noqa: S608
 
 

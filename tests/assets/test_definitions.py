@@ -1,0 +1,139 @@
+"""Nothing appears, vanishes or is renamed unseen; and nothing heavy is loaded by looking."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from qlrf_pipelines.definitions import build
+from tests.assets.manifest import write_manifest
+from tests.fakes.world import fake_world
+
+QUALITY = ["columns_filled", "keys_unique"]
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build(fake_world(), write_manifest(tmp_path_factory.mktemp("dbt")))
+
+
+def test_these_are_the_assets(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+
+    keys = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert {name: node.group_name for name, node in keys.items()} == {
+        "inventory": "inventory",
+        "inventory_changes": "inventory",
+        "golden_images": "images",
+        "drift": "drift",
+        "compliance": "compliance",
+        "risk": "risk",
+        "fct_assets": "marts",
+        "fct_scope_certificates": "marts",
+        "tenants": "contracts",
+        "controls": "contracts",
+        "control_frameworks": "contracts",
+        "requirements": "contracts",
+    }
+    for name in ("inventory", "inventory_changes", "golden_images", "drift", "compliance", "risk"):
+        assert keys[name].partitions_def.name == "qlrf_tenants"
+        assert keys[name].backfill_policy == dg.BackfillPolicy.single_run()
+        assert keys[name].freshness_policy is not None
+        assert keys[name].description
+
+
+def test_lineage_is_one_graph(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+
+    parents = {
+        name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+        for name in ("drift", "compliance", "risk", "fct_assets", "fct_scope_certificates")
+    }
+    assert parents == {
+        "drift": {"inventory", "golden_images"},
+        "compliance": {"inventory", "drift"},
+        "risk": {"inventory", "drift", "compliance"},
+        "fct_assets": {"inventory", "drift", "risk"},
+        "fct_scope_certificates": {"inventory"},
+    }
+
+
+def test_these_are_the_checks(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+
+    found: dict[str, list[str]] = {}
+    for key in graph.asset_check_keys:
+        found.setdefault(key.asset_key.to_user_string(), []).append(key.name)
+    assert {name: sorted(checks) for name, checks in found.items()} == {
+        "inventory": [
+            *QUALITY,
+            "no_future_times",
+            "observed_lately",
+            "scopes_complete",
+            "words_known",
+        ],
+        "inventory_changes": [*QUALITY, "no_future_times", "words_known"],
+        "golden_images": [*QUALITY, "words_known"],
+        "drift": [
+            "columns_filled",
+            "exemptions_live",
+            "keys_unique",
+            "no_future_times",
+            "numbers_in_range",
+            "words_known",
+        ],
+        "compliance": [*QUALITY, "no_future_times", "words_known"],
+        "risk": [*QUALITY, "no_future_times", "numbers_in_range", "words_known"],
+        "fct_assets": ["fct_assets_keys"],
+    }
+
+
+def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
+    repository = definitions.get_repository_def()
+
+    assert {job.name for job in repository.get_all_jobs()} == {
+        "refresh",
+        "lake_upkeep",
+        "__ASSET_JOB",
+    }
+    assert {
+        s.name: (s.cron_schedule, s.default_status.value) for s in repository.schedule_defs
+    } == {
+        "refresh_schedule": ("0 * * * *", "RUNNING"),
+        "lake_upkeep_schedule": ("23 3 * * *", "RUNNING"),
+    }
+    assert {s.name: s.default_status.value for s in repository.sensor_defs} == {
+        "tenant_sync": "RUNNING"
+    }
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from qlrf_pipelines import wiring
+from qlrf_pipelines.definitions import build
+from qlrf_pipelines.settings import Settings
+
+build(wiring.live(Settings.from_env({"QLRF_HOME": sys.argv[1]})), Path(sys.argv[2]))
+heavy = {"boto3", "azure", "google", "pyVmomi", "kubernetes", "anthropic", "openai",
+         "great_expectations"}
+print(",".join(sorted(heavy & {name.split(".")[0] for name in sys.modules
+                               if not name.startswith(("google.protobuf", "google._upb"))
+                               and name != "google"})))
+"""
+
+
+@pytest.mark.slow
+def test_loading_the_definitions_loads_no_cloud_llm_or_expectations_package(tmp_path: Path):
+    manifest = write_manifest(tmp_path)
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path), str(manifest)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == ""
