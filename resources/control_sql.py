@@ -11,7 +11,7 @@ from qlrf_pipelines.domain.facts import ASSETS
 COLUMNS = ["tenant", "asset_key", "verdict", "detail"]
 # SQL's own words for the moment and the asker: written like columns, listed as no function.
 _MOMENTARY = frozenset(
-    [
+    (
         "current_timestamp",
         "current_time",
         "localtimestamp",
@@ -21,7 +21,7 @@ _MOMENTARY = frozenset(
         "current_catalog",
         "session_user",
         "user",
-    ]
+    )
 )
 _ALWAYS = frozenset({"tenant", "asset_key", "as_of"})
 

@@ -275,6 +275,8 @@ def facts_digests(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int,
 def _run(connection: duckdb.DuckDBPyConnection, controls: Sequence[Control]) -> None:
     said = {control.id: _SAID.format(name=control.id, sql=control.sql) for control in controls}
     try:
+        for control in controls:
+            _refuse_unless_select(connection, control)
         # One statement for all: one join to say which rows are live assets, not one per control.
         together = "\nUNION ALL\n".join(said.values()) or _NOTHING_SAID
         connection.execute(_JUDGE.format(said=together))
@@ -282,6 +284,13 @@ def _run(connection: duckdb.DuckDBPyConnection, controls: Sequence[Control]) -> 
         raise Refused(
             f"{_culprit(connection, said)} cannot be run: {error}; mend its check.sql."
         ) from error
+
+
+def _refuse_unless_select(connection: duckdb.DuckDBPyConnection, control: Control) -> None:
+    """SQL that is more than one SELECT could close our parenthesis and do anything."""
+    statements = connection.extract_statements(control.sql or "")
+    if [item.type for item in statements] != [duckdb.StatementType.SELECT]:
+        raise Refused(f"Control {control.id} is not one SELECT statement; mend its check.sql.")
 
 
 def _culprit(connection: duckdb.DuckDBPyConnection, said: Mapping[str, str]) -> str:
