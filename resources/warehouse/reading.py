@@ -95,8 +95,8 @@ def _keep_only(connection: duckdb.DuckDBPyConnection, sql: str, tenant: TenantId
     connection.execute("ATTACH ':memory:' AS marts")
     known = connection.execute(
         "SELECT count(*) FROM published.dim_tenant WHERE tenant = ?", [tenant]
-    ).fetchone()
-    if not known or not known[0]:
+    ).fetchall()
+    if known == [(0,)]:
         raise NotFound(
             f"Nothing was published about tenant {tenant}; run `qlrf refresh -t {tenant}`."
         )

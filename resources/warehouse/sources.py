@@ -114,8 +114,8 @@ def open_sources(
 def _source(connection: duckdb.DuckDBPyConnection, *, name: str, view: str, columns: str) -> Source:
     found = connection.execute(
         "SELECT sql FROM duckdb_views() WHERE view_name = ? AND sql IS NOT NULL", [view]
-    ).fetchone()
-    prefix, _, body = str(found[0] if found else "").partition(" AS ")
+    ).fetchall()
+    prefix, _, body = str(found[0][0] if found else "").partition(" AS ")
     durable = prefix.startswith("CREATE") and " FROM read_parquet(" in body
     origin = f"({body.strip().rstrip(';')})" if durable else view
     return Source(name=name, sql=f"SELECT {columns} FROM {origin}", durable=durable)  # noqa: S608  our own names
