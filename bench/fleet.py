@@ -29,7 +29,8 @@ SELECT 't-' || lpad((n // {per_tenant})::VARCHAR, 5, '0') AS tenant, 'aws-main' 
     AS environment,
   region AS site,
   CASE WHEN h % 97 = 0 THEN 'ami-unlisted'
-       ELSE 'ami-' || (h // 7 % {families}) || '-' || ({versions} - 1 - h // 13 % 4 - h // 17 % 4 * (h // 29 % 8 // 7))
+       ELSE 'ami-' || (h // 7 % {families}) || '-'
+            || ({versions} - 1 - h // 13 % 4 - h // 17 % 4 * (h // 29 % 8 // 7))
             || '-' || region END AS image_ref,
   CASE WHEN h % 194 = 0 THEN 'family-1' END AS image_family,
   CASE WHEN h % 194 = 0 THEN '1.3.5' END AS image_version, h % 89 <> 0 AS image_readable,
@@ -54,7 +55,8 @@ SELECT 't-' || lpad((n // {per_tenant})::VARCHAR, 5, '0') AS tenant, 'aws-main' 
   TIMESTAMPTZ '2026-10-01 00:00:00+00' AS changed_at, '{{}}' AS change_before,
   '{{}}' AS change_after, 'r-0001' AS refresh_id
 FROM (SELECT n, h, 'i-' || format('{{:017x}}', h) AS asset_id,
-             (['us-east-1', 'us-west-2', 'eu-west-1', 'ap-south-1'])[1 + h // 3 % 2 + 2 * (n // {per_tenant} % 2)] AS region
+             (['us-east-1', 'us-west-2', 'eu-west-1', 'ap-south-1'])
+               [1 + h // 3 % 2 + 2 * (n // {per_tenant} % 2)] AS region
       FROM (SELECT n, (hash(n) // 2)::BIGINT AS h FROM range({first}, {last}) r(n)))
 """
 

@@ -168,7 +168,7 @@ def _within_memory(assets: int, tenants: int) -> dict:
                 check=True,
                 capture_output=True,
                 text=True,
-            ).stdout
+            ).stdout.splitlines()[-1]
         )
     return {
         "what": f"peak memory of scoring {assets:,} assets x {tenants} tenants",

@@ -205,7 +205,8 @@ def resolve(asset: Observed, images: Sequence[GoldenImage]) -> Resolved:
 
 
 def _by_tag(asset: Observed, images: Sequence[GoldenImage]) -> Resolved:
-    image = next((i for i in images if i.family == asset.image_family), None)
+    # A family without a version promises nothing: it is as good as unknown.
+    image = next((i for i in images if i.family == asset.image_family and i.versions), None)
     if asset.image_readable is not True or image is None:
         return Resolved()
     version = asset.image_version
