@@ -86,9 +86,10 @@ def _verify_ledgers(settings: Settings, named: tuple[str, ...]) -> list[Mapping[
     from qlrf_pipelines import wiring
 
     world = wiring.live(settings)
+    if named:
+        return [_verify_ledger(world, TenantId(name), named=True) for name in named]
     known = {tenant.name for tenant in world.estate.load().tenants} | set(world.lake.tenants())
-    wanted = [TenantId(name) for name in named] or sorted(known)
-    return [_verify_ledger(world, tenant, named=bool(named)) for tenant in wanted]
+    return [_verify_ledger(world, tenant, named=False) for tenant in sorted(known)]
 
 
 def _verify_ledger(world: "World", tenant: TenantId, *, named: bool) -> Mapping[str, Any]:
