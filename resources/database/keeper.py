@@ -10,12 +10,14 @@ writes one line to the descriptor READY, and then waits, without polling, for on
 If the keeper itself is killed, the kernel tells the server to shut down.
 """
 
+import contextlib
 import fcntl
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import psycopg2
 
@@ -38,21 +40,28 @@ def main(folder: str, binaries: str, ready: str) -> int:
     try:
         postgres = _start(place, binaries=Path(binaries), alive=alive)
     except (QlrfError, OSError, psycopg2.Error) as error:
-        door.write(f"{' '.join(str(error).split())}\n")
-        door.close()
+        _tell(door, " ".join(str(error).split()))
         return 1
-    door.write(f"{READY}\n")
-    door.close()
+    _tell(door, READY)
     if new:
-        # Seconds on a busy disk, so nobody waits for it.
-        threading.Thread(
-            target=cluster.make_durable,
-            args=(place.data,),
-            kwargs={"binaries": Path(binaries), "launch": cluster.launch_as(), "keep": (alive,)},
-            daemon=True,
-        ).start()
+        threading.Thread(target=_sync, args=(place, Path(binaries), alive), daemon=True).start()
     threading.Thread(target=_stop_when_unused, args=(place, postgres), daemon=True).start()
     return postgres.wait()
+
+
+def _tell(door: TextIO, line: str) -> None:
+    # Whoever started us may be gone by now; others may wait for the server all the same.
+    with contextlib.suppress(BrokenPipeError), door:
+        door.write(f"{line}\n")
+
+
+def _sync(place: Place, binaries: Path, alive: int) -> None:
+    # Takes seconds on a busy disk, so nobody waits for it.
+    try:
+        launch = cluster.launch_as()
+        cluster.make_durable(place.data, binaries=binaries, launch=launch, keep=(alive,))
+    except Unavailable as error:
+        sys.stderr.write(f"The new database may not survive a power cut: {error}\n")
 
 
 def _start(place: Place, *, binaries: Path, alive: int) -> subprocess.Popen[bytes]:
