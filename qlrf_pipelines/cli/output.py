@@ -55,9 +55,9 @@ def emit_rows(
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in shown))
-    console = Console()
+    console = Console(markup=False)
     # A pipe has no width: give every row its one line there, for grep and awk.
-    Console(width=None if console.is_terminal else 240).print(table)
+    Console(width=None if console.is_terminal else 240, markup=False).print(table)
 
 
 def say(message: str) -> None:
