@@ -1,6 +1,6 @@
 """`make bench [ONLY=scoring,cli]`: run every measurement, print a table, write JSON.
 
-A measurement is a module of this package with `measure() -> list[dict]`; a row says what, ours,
+A measurement is a module with `measure() -> list[dict]`; a row says what, ours,
 floor, ratio, must, unit, ok and detail. Ratios are of medians over interleaved repetitions in the same run.
 """
 
