@@ -1,7 +1,8 @@
 """`make bench [ONLY=scoring,cli]`: run every measurement, print a table, write JSON.
 
 A measurement is a module with `measure() -> list[dict]`; a row says what, ours,
-floor, ratio, must, unit, ok and detail. Ratios are of medians over interleaved repetitions in the same run.
+floor, ratio, must, unit, ok and detail. Ratios are of medians over interleaved repetitions in
+the same run.
 """
 
 import importlib
