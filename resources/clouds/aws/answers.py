@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pyarrow as pa
 from botocore.model import Shape
 from botocore.parsers import (
     EC2QueryParser,
@@ -21,9 +20,8 @@ from botocore.parsers import (
     ResponseParserError,
     ResponseParserFactory,
 )
-from lxml import etree
 
-from resources.clouds.aws.facts import READERS, Unreadable, batch
+from resources.clouds.aws.facts import READERS, Unreadable, check, read
 
 ROWS = "Rows"
 HTTP_ERROR = 300
@@ -86,18 +84,16 @@ _PARSERS: dict[str, type[ResponseParser]] = {
 def _lean(response: Response) -> Answer:
     with _TREES:
         try:
-            root = _root(response)
-            rows = batch(response["context"]["operation_name"], root)
-            token = root.findtext(root.tag[: root.tag.rfind("}") + 1] + "nextToken")
-        except (etree.XMLSyntaxError, ValueError, pa.ArrowException) as error:
+            rows, token = read(response["context"]["operation_name"], response["body"])
+        except Unreadable as error:
             return _broken_off(str(error))
     return {ROWS: rows, "NextToken": token, "ResponseMetadata": {}}
 
 
 def _checked(response: Response) -> Answer | None:
     try:
-        _root(response)
-    except (etree.XMLSyntaxError, Unreadable) as error:
+        check(response["context"]["operation_name"], response["body"])
+    except Unreadable as error:
         return _broken_off(str(error))
     return None
 
@@ -118,15 +114,6 @@ def _complaint(parse: Parse, response: Response, shape: Shape) -> Answer:
         status = response["status_code"]
         error = {"Code": str(status), "Message": "the error itself could not be read"}
         return {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
-
-
-def _root(response: Response) -> etree._Element:
-    operation = response["context"]["operation_name"]
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, collect_ids=False)
-    root = etree.fromstring(response["body"], parser)
-    if root.tag.rpartition("}")[2] != f"{operation}Response":
-        raise Unreadable(f"the answer to {operation} is a {root.tag}")
-    return root
 
 
 def _broken_off(why: str) -> Answer:

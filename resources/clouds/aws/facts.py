@@ -5,6 +5,7 @@ readers take the dozen fields inventory needs. They read what botocore reads: a 
 compares the two. An element that is absent is unknown (null); one that is there and empty is none.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -36,26 +37,57 @@ class Unreadable(ValueError):
     """The answer is well-formed but not an answer to what was asked."""
 
 
-def batch(operation: str, root: etree._Element) -> pa.RecordBatch:
-    """The rows of one answer's root element.
+def read(operation: str, body: bytes) -> tuple[pa.RecordBatch, str | None]:
+    """The rows of one answer, and the token that leads to the next page.
 
     Raises:
-        Unreadable: the element the rows stand in, or the id of one of them, is missing.
+        Unreadable: it is no whole answer to this operation, or lists something without an id.
     """
     kind, columns = READERS[operation]
     schema = PAGE_SCHEMAS[kind]
-    space = root.tag[: root.tag.rfind("}") + 1]
-    arrays = [
-        times(values) if field.type == TIME else pa.array(values, type=field.type)
-        for values, field in zip(columns(root, _Names(space)), schema, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    try:
+        found, root = columns(body)
+        if local(root) != f"{operation}Response":
+            raise Unreadable(f"the answer to {operation} is a {root.tag}")
+        arrays = [
+            times(values) if field.type == TIME else pa.array(values, type=field.type)
+            for values, field in zip(found, schema, strict=True)
+        ]
+    except (etree.XMLSyntaxError, ValueError, pa.ArrowException) as error:
+        raise Unreadable(str(error)) from error
+    token = root.findtext(_Names(space(root))["nextToken"])
+    return pa.RecordBatch.from_arrays(arrays, schema=schema), token
+
+
+def check(operation: str, body: bytes) -> None:
+    """Pass over a whole answer to this operation.
+
+    Raises:
+        Unreadable: it is something else, or broke off.
+    """
+    try:
+        name = local(_root(body))
+    except etree.XMLSyntaxError as error:
+        raise Unreadable(str(error)) from error
+    if name != f"{operation}Response":
+        raise Unreadable(f"the answer to {operation} is a {name}")
+
+
+def space(element: etree._Element) -> str:
+    """The namespace an element's name begins with, in its braces."""
+    return element.tag[: element.tag.rfind("}") + 1]
+
+
+def local(element: etree._Element) -> str:
+    """An element's name without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
 class _Names(dict[str, str]):
     """Element names within the answer's namespace, each spelled out once."""
 
     def __init__(self, space: str) -> None:
+        super().__init__()
         self._space = space
 
     def __missing__(self, name: str) -> str:
@@ -63,51 +95,73 @@ class _Names(dict[str, str]):
         return full
 
 
-Columns = Callable[[etree._Element, _Names], list[list[Any]]]
+Found = tuple[list[list[Any]], etree._Element]
+SAFE: dict[str, Any] = {"resolve_entities": False, "no_network": True, "collect_ids": False}
 
 
-def _instances(root: etree._Element, names: _Names) -> list[list[Any]]:
+def _root(body: bytes) -> etree._Element:
+    return etree.fromstring(body, etree.XMLParser(**SAFE))
+
+
+def _instances(body: bytes) -> Found:
+    # Read while it is parsed: a whole tree of 1000 instances takes ten times its 4 MB of text.
     columns: list[list[Any]] = [[] for _ in PAGE_SCHEMAS[Kind.INSTANCE]]
+    walk = etree.iterparse(io.BytesIO(body), tag="{*}instancesSet", **SAFE)
+    names: _Names | None = None
+    for _, element in walk:
+        if names is None:
+            names = _Names(space(element))
+        _add_instances(columns, element, names)
+        element.clear()
+    here = space(walk.root)
+    for reservation in _items(walk.root, here + "reservationSet"):
+        _items(reservation, here + "instancesSet")
+    return columns, walk.root
+
+
+def _add_instances(columns: list[list[Any]], items: etree._Element, names: _Names) -> None:
     add = [column.append for column in columns]
-    for reservation in _items(root, names["reservationSet"]):
-        for item in _items(reservation, names["instancesSet"]):
-            part = {child.tag: child for child in item}
-            interfaces = part.get(names["networkInterfaceSet"])
-            add[0](_id(part.get(names["instanceId"])))
-            add[1](_text(part.get(names["imageId"])))
-            add[2](_text(part.get(names["instanceType"])))
-            add[3](_state(part.get(names["instanceState"]), names))
-            add[4](_text(part.get(names["launchTime"])))
-            add[5](_tags(part.get(names["tagSet"]), names))
-            add[6](_volume_ids(part.get(names["blockDeviceMapping"]), names))
-            add[7](_group_ids(part.get(names["groupSet"]), interfaces, names))
-            add[8](_imds_v2(part.get(names["metadataOptions"]), names))
-            add[9](_public_ip(part.get(names["ipAddress"]), interfaces, names))
-            add[10](_monitored(part.get(names["monitoring"]), names))
-    return columns
+    for item in items:
+        part = {child.tag: child for child in item}
+        interfaces = part.get(names["networkInterfaceSet"])
+        add[0](_id(part.get(names["instanceId"])))
+        add[1](_text(part.get(names["imageId"])))
+        add[2](_text(part.get(names["instanceType"])))
+        add[3](_state(part.get(names["instanceState"]), names))
+        add[4](_text(part.get(names["launchTime"])))
+        add[5](_tags(part.get(names["tagSet"]), names))
+        add[6](_volume_ids(part.get(names["blockDeviceMapping"]), names))
+        add[7](_group_ids(part.get(names["groupSet"]), interfaces, names))
+        add[8](_imds_v2(part.get(names["metadataOptions"]), names))
+        add[9](_public_ip(part.get(names["ipAddress"]), interfaces, names))
+        add[10](_monitored(part.get(names["monitoring"]), names))
 
 
-def _volumes(root: etree._Element, names: _Names) -> list[list[Any]]:
+def _volumes(body: bytes) -> Found:
+    root = _root(body)
+    names = _Names(space(root))
     ids: list[Any] = []
     encrypted: list[Any] = []
     for item in _items(root, names["volumeSet"]):
         ids.append(_id(item.find(names["volumeId"])))
         flag = _text(item.find(names["encrypted"]))
         encrypted.append(None if flag is None else flag == "true")
-    return [ids, encrypted]
+    return [ids, encrypted], root
 
 
-def _groups(root: etree._Element, names: _Names) -> list[list[Any]]:
+def _groups(body: bytes) -> Found:
+    root = _root(body)
+    names = _Names(space(root))
     ids: list[Any] = []
     ports: list[Any] = []
     for item in _items(root, names["securityGroupInfo"]):
         ids.append(_id(item.find(names["groupId"])))
         rules = item.find(names["ipPermissions"])
         ports.append(None if rules is None else _open_ports(rules, names))
-    return [ids, ports]
+    return [ids, ports], root
 
 
-READERS: dict[str, tuple[Kind, Columns]] = {
+READERS: dict[str, tuple[Kind, Callable[[bytes], Found]]] = {
     "DescribeInstances": (Kind.INSTANCE, _instances),
     "DescribeVolumes": (Kind.VOLUME, _volumes),
     "DescribeSecurityGroups": (Kind.SECURITY_GROUP, _groups),

@@ -9,10 +9,9 @@ from botocore.parsers import EC2QueryParser
 from botocore.session import Session
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import etree
 
 from resources.clouds.aws.answers import AnswerParsers
-from resources.clouds.aws.facts import batch
+from resources.clouds.aws.facts import read
 from tests.fakes.aws_replay import ReplayAws, Scenery
 from tests.fakes.moto_aws import moto_aws
 
@@ -94,7 +93,7 @@ def open_ports(permissions: list[dict[str, Any]] | None) -> list[dict[str, Any]]
 
 
 def lean_rows(operation: str, body: bytes) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = batch(operation, etree.fromstring(body)).to_pylist()
+    rows: list[dict[str, Any]] = read(operation, body)[0].to_pylist()
     return rows
 
 
@@ -166,7 +165,10 @@ PERMISSIONS = some(
 @settings(max_examples=150, deadline=None)
 @given(instances=st.lists(INSTANCES, max_size=3))
 def test_any_instance_reads_as_botocore_reads_it(instances: list[str]) -> None:
-    reservations = [tree("item", tree("instancesSet", item)) for item in instances]
+    reservations = [
+        tree("item", "<ownerId>1</ownerId>", tree("instancesSet", item), "<requesterId/>")
+        for item in instances
+    ]
     body = answer("DescribeInstances", "reservationSet", reservations)
 
     assert lean_rows("DescribeInstances", body) == botocore_rows("DescribeInstances", body)
