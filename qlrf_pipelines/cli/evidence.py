@@ -87,12 +87,13 @@ def _verify_ledgers(settings: Settings, named: tuple[str, ...]) -> list[Mapping[
 
     world = wiring.live(settings)
     if named:
-        return [_verify_ledger(world, TenantId(name), named=True) for name in named]
+        return [ledger_row(world, TenantId(name), named=True) for name in named]
     known = {tenant.name for tenant in world.estate.load().tenants} | set(world.lake.tenants())
-    return [_verify_ledger(world, tenant, named=False) for tenant in sorted(known)]
+    return [ledger_row(world, tenant, named=False) for tenant in sorted(known)]
 
 
-def _verify_ledger(world: "World", tenant: TenantId, *, named: bool) -> Mapping[str, Any]:
+def ledger_row(world: "World", tenant: TenantId, *, named: bool) -> Mapping[str, Any]:
+    """What `verify` shows of one tenant; one tenant's trouble does not hide the others."""
     from qlrf_pipelines.services.evidence import verify_ledger
 
     try:

@@ -149,16 +149,16 @@ FACTS = st.fixed_dictionaries({name: fact(ASSETS.field(name)) for name in READ})
 @given(st.lists(FACTS, min_size=1, max_size=3))
 def test_losing_any_fact_never_makes_a_verdict_better(assets: list[dict[str, Any]]) -> None:
     rows: list[dict[str, Any]] = []
-    for number, asset in enumerate(assets):
+    for index, asset in enumerate(assets):
         base = {"as_of": NOON.isoformat(), **asset}
-        rows.append(base | {"asset_id": f"{number}:"})
-        rows += [base | {"asset_id": f"{number}:{name}", name: None} for name in READ]
+        rows.append(base | {"asset_id": f"{index}:"})
+        rows += [base | {"asset_id": f"{index}:{name}", name: None} for name in READ]
 
     found = judged(rows, AUTOMATED)
 
     good = {"pass", "not_applicable"}
     for (control, key), verdict in found.items():
-        number, name = key.split(":")
+        number, _, name = key.partition(":")
         if verdict in good and name:
             before = found[control, f"{number}:"]
             assert before in good, f"{control}: {before} became {verdict} without {name}"

@@ -263,7 +263,7 @@ def test_no_tenants_is_nothing_to_do() -> None:
 
 
 TEXT = st.one_of(st.none(), st.text(max_size=6))
-ROW = st.fixed_dictionaries(
+ROW: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "asset_key": st.text(min_size=1, max_size=5),
         "name": TEXT,
@@ -291,7 +291,7 @@ ROW = st.fixed_dictionaries(
 ROWS = st.lists(ROW, min_size=1, max_size=4, unique_by=lambda row: row["asset_key"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ROWS)
 def test_the_facts_digest_is_the_same_in_sql_and_in_python(rows: list[dict[str, Any]]) -> None:
     table = from_json([{"tenant": "acme", **row} for row in rows])

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlrf_pipelines.cli.evidence import evidence
+from qlrf_pipelines.cli.evidence import evidence, ledger_row
 from qlrf_pipelines.domain.datasets import CONTROL_RESULTS, INVENTORY
 from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused, Tampered
 from qlrf_pipelines.domain.estate import TenantId
@@ -468,3 +468,16 @@ def test_the_command_says_what_is_wrong_with_a_pack(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, QlrfError)
     assert result.exception.exit_code == 1
+
+
+def test_one_tenants_trouble_is_one_row() -> None:
+    world = assessed()
+    assert isinstance(world.ledger, FakeLedger)
+
+    assert ledger_row(world, ACME, named=False)["status"] == "verified"
+    assert ledger_row(world, TenantId("other"), named=False)["status"] == "nothing assessed"
+    assert ledger_row(world, TenantId("other"), named=True)["status"] == "no evidence"
+    world.ledger.kept[ACME].pop(0)
+    assert ledger_row(world, ACME, named=False)["status"] == "tampered"
+    world.ledger.kept.clear()
+    assert ledger_row(world, ACME, named=False)["status"] == "no evidence"
