@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 # dbt keeps its flags, its adapters and its event streams in globals: one invocation at a time.
 _TURN = threading.Lock()
 _BUILD = ("build", "--exclude-resource-type", "unit_test", "--no-write-json")
-_PARSED: dict[tuple[str, str], Any] = {}  # (folder, digest) -> dbt's Manifest, for later builds
+_PARSED: dict[str, Any] = {}  # digest -> dbt's Manifest, for later builds of this process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def ensure_manifest(project_dir: Path, home: Path, target: Target) -> Path:
         outcome = _invoke(["parse"], project_dir, home, target, None)
     if not outcome.success:
         raise Rejected(f"The dbt project in {project_dir} cannot be parsed: {outcome.exception}")
-    _PARSED[str(folder), digest] = outcome.result
+    _PARSED[digest] = outcome.result
     stamp.write_text(digest)
     return manifest
 
@@ -78,8 +78,9 @@ def run_build(project_dir: Path, home: Path, target: Target) -> BuildReport:
         Rejected: the project cannot be parsed.
         Unavailable: dbt could not run at all (its message is passed on).
     """
-    ensure_manifest(project_dir, home, target)
-    key = (str(home / "dbt" / target.name), _digest(project_dir, target))
+    key = _digest(project_dir, target)
+    if key not in _PARSED:
+        ensure_manifest(project_dir, home, target)
     with _TURN:
         if key not in _PARSED:
             parsed = _invoke(["parse", "--no-write-json"], project_dir, home, target, None)
@@ -172,7 +173,9 @@ def _write_profile(place: Path, target: Target) -> None:
 
 
 def _digest(project_dir: Path, target: Target) -> str:
-    found = hashlib.sha256(repr(sorted(target.output.items())).encode())
+    # Where the build file lies changes nothing that dbt reads from the project.
+    known = sorted(item for item in target.output.items() if item[0] != "path")
+    found = hashlib.sha256(repr(known).encode())
     for package in ("dbt-core", f"dbt-{target.output['type']}"):
         found.update(importlib.metadata.version(package).encode())
     files = [project_dir / "dbt_project.yml"]

@@ -8,7 +8,7 @@ with active as (
         platform,
         region,
         site,
-        coalesce(family, 'unmanaged') as family,
+        family,
         case when drift_verdict in ('current', 'exempt', 'behind_in_grace') then 1 else 0 end
             as covered,
         case when family is not null then 1 else 0 end as managed,
@@ -22,7 +22,7 @@ placed as (
     select
         tenant,
         '{{ scope_type }}' as scope_type,
-        coalesce({{ scope_type }}, 'unknown') as scope_value,
+        coalesce({{ scope_type }}, '(none)') as scope_value,
         covered,
         managed,
         drift_score
