@@ -22,6 +22,8 @@ from assets_defs.quality import (
     Quality,
 )
 
+Expectation = tuple[str, dict[str, Any]]
+
 _importing = threading.Lock()
 
 
@@ -33,71 +35,60 @@ def failed_groups(
     `profile` and `words` are what the SQL of `quality` measured; `latest` is the last moment
     that does not count as the future.
     """
-    asked: dict[str, tuple[pd.DataFrame, Sequence[tuple[str, Mapping[str, Any]]]]] = {
-        KEYS_UNIQUE: (
-            profile,
-            [
-                (
-                    "ExpectColumnPairValuesToBeEqual",
-                    {"column_A": "row_count", "column_B": "key_count"},
-                )
-            ],
-        ),
-        COLUMNS_FILLED: (
-            profile,
-            [
-                ("ExpectColumnValuesToBeInSet", {"column": f"{name}__nulls", "value_set": [0]})
-                for name in quality.filled
-            ],
-        ),
-        WORDS_KNOWN: (
-            words,
-            [
-                ("ExpectColumnValuesToBeInSet", {"column": name, "value_set": list(known)})
-                for name, known in quality.words.items()
-            ],
-        ),
-        TIMES_PAST: (
-            profile,
-            [
-                (
-                    "ExpectColumnValuesToBeBetween",
-                    {"column": f"{name}__latest", "max_value": pd.Timestamp(latest)},
-                )
-                for name in quality.times
-            ],
-        ),
-        NUMBERS_IN_RANGE: (profile, list(_bounds(quality))),
+    of_profile: dict[str, list[Expectation]] = {
+        KEYS_UNIQUE: [
+            ("ExpectColumnPairValuesToBeEqual", {"column_A": "row_count", "column_B": "key_count"})
+        ],
+        COLUMNS_FILLED: [
+            ("ExpectColumnValuesToBeInSet", {"column": f"{name}__nulls", "value_set": [0]})
+            for name in quality.filled
+        ],
+        TIMES_PAST: [
+            (
+                "ExpectColumnValuesToBeBetween",
+                {"column": f"{name}__latest", "max_value": pd.Timestamp(latest)},
+            )
+            for name in quality.times
+        ],
+        NUMBERS_IN_RANGE: _bounds(quality),
     }
-    failed: dict[str, list[str]] = {}
-    for group in quality.groups:
-        frame, expectations = asked[group]
-        broken = _broken(frame, expectations)
-        if broken:
-            failed[group] = broken
-    return failed
+    of_words: dict[str, list[Expectation]] = {
+        WORDS_KNOWN: [
+            ("ExpectColumnValuesToBeInSet", {"column": name, "value_set": list(known)})
+            for name, known in quality.words.items()
+        ]
+    }
+    found = _broken(profile, of_profile)
+    if quality.words:
+        found |= _broken(words, of_words)
+    return {group: found[group] for group in quality.groups if group in found}
 
 
-def _bounds(quality: Quality) -> Sequence[tuple[str, Mapping[str, Any]]]:
-    return [
+def _bounds(quality: Quality) -> list[Expectation]:
+    bounds: list[Expectation] = [
         (
             "ExpectColumnValuesToBeBetween",
             {"column": f"{name}__{end}", "min_value": low, "max_value": high},
         )
         for name, (low, high) in quality.ranges.items()
         for end in ("least", "most")
-    ] + [
+    ]
+    return bounds + [
         ("ExpectColumnValuesToBeInSet", {"column": f"{name}__endless", "value_set": [0]})
         for name in quality.ranges
     ]
 
 
 def _broken(
-    frame: pd.DataFrame, expectations: Sequence[tuple[str, Mapping[str, Any]]]
-) -> list[str]:
+    frame: pd.DataFrame, groups: Mapping[str, Sequence[Expectation]]
+) -> dict[str, list[str]]:
     gx = _great_expectations()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    base = importlib.import_module("great_expectations.data_context.types.base")
+    # No folder for a docs site nobody will build, no progress bars in the log.
+    stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    bars = base.ProgressBarsConfig(globally=False, metric_calculations=False)
+    config = base.DataContextConfig(store_backend_defaults=stores, progress_bars=bars)
+    context = gx.get_context(mode="ephemeral", project_config=config)
     batch = (
         context.data_sources.add_pandas("lake")
         .add_dataframe_asset("profile")
@@ -106,14 +97,19 @@ def _broken(
     )
     suite = gx.ExpectationSuite(
         name="quality",
-        expectations=[getattr(gx.expectations, name)(**kwargs) for name, kwargs in expectations],
+        expectations=[
+            getattr(gx.expectations, name)(**kwargs, meta={"group": group})
+            for group, expectations in groups.items()
+            for name, kwargs in expectations
+        ],
     )
-    result = batch.validate(suite)
-    return [
-        _sentence(item.expectation_config.type, item.expectation_config.kwargs, item.exception_info)
-        for item in result.results
-        if not item.success
-    ]
+    broken: dict[str, list[str]] = {}
+    for item in batch.validate(suite).results:
+        if not item.success:
+            told = item.expectation_config
+            sentence = _sentence(told.type, told.kwargs, item.exception_info)
+            broken.setdefault(told.meta["group"], []).append(sentence)
+    return broken
 
 
 def _sentence(kind: str, kwargs: Mapping[str, Any], trouble: Mapping[str, Any] | None) -> str:
