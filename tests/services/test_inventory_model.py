@@ -47,10 +47,10 @@ ERRORS: dict[str, Any] = {
 
 
 @settings(
-    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(
-    steps=st.lists(step, min_size=2, max_size=6),
+    steps=st.lists(step, min_size=2, max_size=5),
     share=st.sampled_from([0.3, 0.5, 0.9]),
     least=st.integers(1, 4),
 )
