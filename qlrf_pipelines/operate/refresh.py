@@ -58,6 +58,7 @@ def refresh(
 
     Raises:
         Rejected: the estate is invalid, or a tenant is not one of it.
+        KeyboardInterrupt: somebody pressed Ctrl-C; what was committed until then stays.
     """
     world = wiring.live(settings, progress=progress)
     chosen = choose(world, tenants)
@@ -113,33 +114,51 @@ def refresh_in(
     begun, since = time.monotonic(), world.clock.now()
     ordered = sync(instance, tenants)
     job = build(world, manifest, settings=settings).resolve_job_def(REFRESH)
-    runs: list[str] = []
-    failures: list[str] = []
-    checks: list[str] = []
+    runs: list[_Finished] = []
     seconds: dict[str, float] = {}
     for part in contiguous_ranges(ordered, frozenset(tenants)):
         started = time.monotonic()
         run = _run(instance, job, part, settings=settings, steps=steps)
-        runs.append(run.run_id)
-        for event in execute_run_iterator(InMemoryJob(job), run, instance):
-            failures += _failure(event)
-            checks += _failed_check(event)
-            if event.is_step_success and event.step_key:
-                progress.said(f"{event.step_key} done in {_seconds(event):.1f} s")
-        finished = instance.get_run_by_id(run.run_id)
-        if finished is None or finished.status is not dg.DagsterRunStatus.SUCCESS:
-            failures = failures or [f"Run {run.run_id} did not succeed; see it in the Dagster UI."]
+        runs.append(_carry_out(instance, job, run, progress=progress))
         share = (time.monotonic() - started) / len(part.tenants)
         seconds.update(dict.fromkeys(part.tenants, share))
     rows, gaps = summary.read(world, tenants, since=since, seconds=seconds)
     return RefreshOutcome(
-        runs=tuple(runs),
-        failures=tuple(failures),
-        checks_failed=tuple(checks),
+        runs=tuple(run.run_id for run in runs),
+        failures=tuple(line for run in runs for line in run.failures),
+        checks_failed=tuple(line for run in runs for line in run.checks_failed),
         rows=rows,
         gaps=gaps,
         seconds=time.monotonic() - begun,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished:
+    run_id: str
+    failures: tuple[str, ...]
+    checks_failed: tuple[str, ...]
+
+
+def _carry_out(
+    instance: dg.DagsterInstance, job: dg.JobDefinition, run: dg.DagsterRun, *, progress: Progress
+) -> _Finished:
+    failures: list[str] = []
+    checks: list[str] = []
+    interrupted = False
+    for event in execute_run_iterator(InMemoryJob(job), run, instance):
+        interrupted |= _interrupted(event)
+        failures += _failure(event)
+        checks += _failed_check(event)
+        if event.is_step_success and event.step_key:
+            progress.said(f"{event.step_key} done in {_seconds(event):.1f} s")
+    if interrupted:
+        # Dagster has recorded the run as failed and let the step end in order.
+        raise KeyboardInterrupt
+    finished = instance.get_run_by_id(run.run_id)
+    if finished is None or finished.status is not dg.DagsterRunStatus.SUCCESS:
+        failures = failures or [f"Run {run.run_id} did not succeed; see it in the Dagster UI."]
+    return _Finished(run_id=run.run_id, failures=tuple(failures), checks_failed=tuple(checks))
 
 
 def _run(
@@ -169,6 +188,12 @@ def _failure(event: dg.DagsterEvent) -> list[str]:
     error = event.step_failure_data.error_display_string.strip().splitlines()
     said = next((line for line in error if line.strip()), "failed")
     return [f"{event.step_key}: {said.strip()}"]
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    if not event.is_step_failure or event.step_failure_data.error is None:
+        return False
+    return event.step_failure_data.error.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _failed_check(event: dg.DagsterEvent) -> list[str]:
