@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 _ROW = ("tenant", "assets", "active", "coverage", "managed", "status", "compliance", "max_risk",
         "changes", "gaps")  # fmt: skip
-_QUERIES = (
+QUERIES = (
     "select name, region, drift_verdict, versions_behind, days_behind, risk_score "
     "from fct_assets order by risk_score desc limit 5",
     "select tenant, scope_value as environment, total, coverage, status "
     "from agg_drift_scope where scope_type = 'environment' order by 1, 2",
-    "select framework, score, pass, fail, never_proven "
-    "from agg_compliance_framework where tenant = 'acme' order by score",
+    "select framework, requirements_met, requirements_unmet, passed, failed, never_proven "
+    "from agg_compliance_framework where tenant = 'acme' order by framework",
 )
 
 
@@ -67,7 +67,7 @@ def _what_next(settings: Settings) -> None:
     home = _short(settings.home)
     prefix = "" if home == ".qlrf" else f"QLRF_HOME={home} "
     click.echo(f"\nThe marts are in {home}/marts.duckdb. Ask them:")
-    for sql in _QUERIES:
+    for sql in QUERIES:
         click.echo(f'  {prefix}.venv/bin/qlrf query "{sql}"')
     click.echo("See runs, lineage, partitions and checks in the Dagster UI:")
     click.echo(f"  {prefix}QLRF_ESTATE={home}/demo/estate .venv/bin/qlrf up")
