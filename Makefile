@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Compiled modules are what makes a second start quick; some build machines forbid them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check fmt bench up down clean docs lock
 .DEFAULT_GOAL := help
 

@@ -74,31 +74,31 @@ def told(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """A build as materializations and check results.
 
+    A broken build published nothing, so no mart is reported as materialized; the tests are
+    still told, because they say why.
+
     Raises:
-        Failure: a model could not be built, so nothing was published.
+        Failure: a model could not be built or a test failed.
     """
+    built = {node.unique_id: node for node in report.nodes}
+    for check in context.assets_def.check_specs:
+        if check.key in context.selected_asset_check_keys:
+            yield _check_result(check, built.get(str((check.metadata or {}).get(_UNIQUE_ID))))
+    if report.broken:
+        raise dg.Failure(
+            "The marts were not published, readers still see the ones before; broken: "
+            + "; ".join(f"{node.unique_id}: {node.message}" for node in report.broken),
+            allow_retries=False,
+        )
     models = {
         str(spec.metadata[_UNIQUE_ID]): spec.key
         for spec in context.assets_def.specs
         if spec.key in context.selected_asset_keys
     }
-    failed = [node for node in report.broken if node.unique_id in models]
-    if failed:
-        raise dg.Failure(
-            "The marts were not published; these models failed: "
-            + "; ".join(
-                f"{models[node.unique_id].to_user_string()}: {node.message}" for node in failed
-            ),
-            allow_retries=False,
-        )
-    built = {node.unique_id: node for node in report.nodes}
     ordered = [node.unique_id for node in report.nodes if node.unique_id in models]
     for unique_id in ordered + [missing for missing in models if missing not in built]:
         metadata = _model_metadata(built.get(unique_id)) | {"tenants": tenants}
         yield dg.MaterializeResult(asset_key=models[unique_id], metadata=metadata)
-    for check in context.assets_def.check_specs:
-        if check.key in context.selected_asset_check_keys:
-            yield _check_result(check, built.get(str((check.metadata or {}).get(_UNIQUE_ID))))
 
 
 def _model_metadata(node: NodeResult | None) -> dict[str, Any]:

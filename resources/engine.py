@@ -75,6 +75,7 @@ class DuckDbEngine(Engine):
                 },
             )
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
         except duckdb.Error as error:
             raise Rejected(
                 f"DuckDB does not accept QLRF_MEMORY_LIMIT={self._memory_limit} or "

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -230,7 +231,8 @@ class DeltaLake(Lake):
         actions = pa.table(table.get_add_actions(flatten=True))
         if not actions.num_rows:
             return []
-        uris = table.file_uris()
+        # delta-rs names files as URLs: a folder with a space in its name comes percent-encoded.
+        uris = [unquote(u) for u in table.file_uris()] if self._local else table.file_uris()
         mine = [u for u in uris if _partition(u) in wanted]
         lost = [u for u in mine if old and self._local and not Path(u).exists()]
         if lost:

@@ -23,6 +23,9 @@ from qlrf_pipelines.services.inventory_plan import Planned
 _DEPENDENT = (Kind.IMAGE, Kind.PATCH_STATE)
 _INDEPENDENT = (Kind.VOLUME, Kind.SECURITY_GROUP)
 
+# A typed scalar: pyarrow would import pandas to find out what a bare str is.
+_RUNNING = pa.scalar(AssetState.RUNNING.value, pa.string())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
@@ -138,7 +141,7 @@ class _Tally:
         if kind is Kind.INSTANCE:
             images = pc.unique(page.rows.column("image_ref")).to_pylist()
             self.images.update(image for image in images if image)
-            is_running = pc.equal(page.rows.column("state"), AssetState.RUNNING.value)
+            is_running = pc.equal(page.rows.column("state"), _RUNNING)
             self.running.append(page.rows.column("asset_id").filter(is_running))
 
     def certificate(

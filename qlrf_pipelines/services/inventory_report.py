@@ -33,7 +33,7 @@ def inventory_report(
     ]
     connection.register("rule", pa.Table.from_pylist(sequences, schema=_SEQUENCE))
     counts = _counts(connection)
-    preview = _preview(connection, "written", "rule.new_seq")
+    preview = _preview(connection, "written")
     facts: dict[TenantId, Mapping[str, Fact]] = {}
     for tenant in attempt.tenants:
         mine = [row for row in scopes if row["tenant"] == tenant.name]
@@ -74,7 +74,7 @@ def change_report(
             "newest": newest,
             "newest_at": newest_at.isoformat(),
         }
-    preview = _preview(connection, "inventory_changes", "rule.new_seq")
+    preview = _preview(connection, "inventory_changes")
     return StepReport(
         dataset=INVENTORY_CHANGES.name,
         version=version,
@@ -129,19 +129,21 @@ def _gaps(scopes: Sequence[Mapping[str, Any]]) -> dict[str, Fact]:
 
 
 def _preview(
-    connection: duckdb.DuckDBPyConnection, source: str, newest: str
+    connection: duckdb.DuckDBPyConnection, source: str
 ) -> dict[TenantId, list[Mapping[str, Fact]]]:
+    """A few rows per tenant: what the newest refresh changed first, then what stayed as it was."""
     found = connection.execute(
         f"""
-        SELECT tenant, asset_key, name, change FROM {source} JOIN rule USING (tenant)
-        WHERE change_seq = {newest}
-        QUALIFY row_number() OVER (PARTITION BY tenant ORDER BY asset_key) <= {_SHOWN}
-        ORDER BY tenant, asset_key
+        SELECT tenant, asset_key, name, change_seq = new_seq, change
+        FROM {source} JOIN rule USING (tenant)
+        QUALIFY row_number() OVER (
+            PARTITION BY tenant ORDER BY change_seq = new_seq DESC, asset_key) <= {_SHOWN}
+        ORDER BY tenant, change_seq = new_seq DESC, asset_key
         """  # noqa: S608  our own names
     ).fetchall()
     shown: dict[TenantId, list[Mapping[str, Fact]]] = {}
-    for tenant, asset_key, name, change in found:
+    for tenant, asset_key, name, new, change in found:
         shown.setdefault(TenantId(tenant), []).append(
-            {"asset_key": asset_key, "name": name, "change": change}
+            {"asset_key": asset_key, "name": name, "change": change if new else "as before"}
         )
     return shown

@@ -47,7 +47,18 @@ def test_build_metadata_takes_no_part() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1.6", "v1.6.4", "1.6.4\n", "01.2.3", "1.2.3-01", "1.2.3-", "1٢.0.0", "9" * 5000 + ".0.0"],
+    [
+        "",
+        "1",
+        "1.6",
+        "v1.6.4",
+        "1.6.4\n",
+        "01.2.3",
+        "1.2.3-01",
+        "1.2.3-",
+        "1٢.0.0",
+        "9" * 5000 + ".0.0",
+    ],
 )
 def test_what_is_no_semantic_version_has_no_key(text: str) -> None:
     assert version_key(text) is None

@@ -158,6 +158,20 @@ def test_marts_that_fail_publish_nothing_and_fail_the_run(tmp_path, dagster):
     assert any("fct_assets" in line for line in outcome.failures)
 
 
+def test_a_mart_whose_test_failed_was_not_published_and_is_not_called_materialized(
+    tmp_path, dagster
+):
+    house = House(tmp_path, dagster, "acme")
+    house.world.warehouse.breaking = "test.qlrf.fct_assets_keys"
+
+    outcome = house.refresh("acme")
+
+    assert outcome.exit_code == 1
+    assert any("fct_assets_keys" in line for line in outcome.failures)
+    assert any(line.startswith("fct_assets.fct_assets_keys") for line in outcome.checks_failed)
+    assert dagster.get_latest_materialization_event(dg.AssetKey("fct_assets")) is None
+
+
 def test_the_marts_are_built_for_the_tenants_of_the_run(tmp_path, dagster):
     house = House(tmp_path, dagster, "acme", "bolt")
     house.refresh("acme", "bolt", steps=["golden_images"])

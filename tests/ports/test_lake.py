@@ -239,3 +239,11 @@ def test_eight_writers_of_different_tenants_all_succeed(lake: Lake, connection: 
     assert keys(lake, connection, *tenants) == [(t, f"{t}-3") for t in tenants]
     lake.view(connection, SCOPES, tenants=tenants)
     assert connection.sql("SELECT count(*) FROM scopes").fetchall() == [(32,)]
+
+
+def test_a_lake_may_lie_in_a_folder_with_any_name(tmp_path: Path, connection: Any) -> None:
+    lake = DeltaLake(str(tmp_path / "50% of my lake"))
+
+    lake.replace(INVENTORY, reader(INVENTORY, asset("acme", "a")), tenants=["acme"])
+
+    assert keys(lake, connection, "acme") == [("acme", "a")]

@@ -609,7 +609,8 @@ def test_an_update_tells_only_what_changed() -> None:
     }
     assert report.facts[ACME]["updated"] == 1
     assert report.preview[ACME] == [
-        {"asset_key": "aws:111:us-east-1:i-1", "name": "x", "change": "updated"}
+        {"asset_key": "aws:111:us-east-1:i-1", "name": "x", "change": "updated"},
+        {"asset_key": "aws:111:us-east-1:i-2", "name": "i-2", "change": "as before"},
     ]
 
 
