@@ -9,170 +9,24 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from qlrf_pipelines.domain.datasets import DRIFT
-from qlrf_pipelines.domain.drift import Drift, Observed, judge, status_of
+from qlrf_pipelines.domain.drift import status_of
 from qlrf_pipelines.domain.errors import Unavailable
-from qlrf_pipelines.domain.estate import DriftRule, Estate, GoldenImage, Selector
+from qlrf_pipelines.domain.estate import Estate, GoldenImage, Selector
 from qlrf_pipelines.domain.vocabulary import (
     COVERED_VERDICTS,
-    AssetState,
     DriftVerdict,
-    Environment,
-    ImageStatus,
-    Platform,
 )
-from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.drift import score_drift
-from qlrf_pipelines.services.images import refresh_golden_images
 from tests.fakes.clock import NOON, FakeClock
-from tests.fakes.estate import FakeEstate
 from tests.fakes.fleet import asset, exemption, image, release, store, tenant
 from tests.fakes.lake import FakeLake
-from tests.fakes.world import fake_world
-
-TENANTS = ("acme", "globex")
-VERSIONS = ("1.0.0", "1.1.0-rc.1", "1.1.0", "1.2.0", "1.10.0", "2.0.0", "1.2.0+b7", "latest")
-REFS = ("ami-1", "ami-2", "ami-3", "ami-4")
-REGIONS = ("us-east-1", "eu-west-1")
-
-
-def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), values, values, values)
-
-
-moments = st.sampled_from(
-    [timedelta(days=d, hours=h) for d in (-1, 0, 3, 7, 14, 30, 200) for h in (0, 1)]
-).map(lambda age: NOON - age)
-releases = st.builds(
-    release,
-    st.sampled_from(VERSIONS[:-1]),
-    st.sampled_from(REFS),
-    status=st.sampled_from([*ImageStatus, ImageStatus.PRODUCTION, ImageStatus.PRODUCTION]),
-    promoted_at=optional(moments),
-    environments=st.lists(st.sampled_from(Environment), unique=True).map(tuple),
-    region=st.sampled_from(REGIONS),
+from tests.services.drift_fleets import (
+    TENANTS,
+    estates,
+    expected,
+    fleets,
+    scored,
 )
-images = st.builds(
-    lambda versions, family, owner: image(*versions, family=family, owner=owner),
-    st.lists(releases, max_size=6, unique_by=lambda item: item.version),
-    st.sampled_from(["base", "db"]),
-    optional(st.sampled_from(TENANTS)),
-)
-tags = st.dictionaries(st.sampled_from(["exempt", "team"]), st.sampled_from(["yes", "no"]))
-selectors = st.builds(
-    Selector,
-    tags=tags,
-    families=st.lists(st.sampled_from(["base", "db"]), max_size=1).map(tuple),
-    environments=st.lists(st.sampled_from(Environment), unique=True).map(tuple),
-    assets=st.lists(st.sampled_from(["i-0", "i-1"]), max_size=1).map(tuple),
-)
-exemptions = st.builds(
-    exemption,
-    st.sampled_from(DriftVerdict),
-    st.sampled_from(DriftVerdict),
-    name=st.sampled_from(["a", "b", "c"]),
-    owner=st.sampled_from(TENANTS),
-    expires_at=st.sampled_from([NOON - timedelta(1), NOON, NOON + timedelta(1)]),
-    selector=selectors,
-)
-rules = st.builds(
-    DriftRule,
-    grace_days=st.dictionaries(st.sampled_from(Environment), st.sampled_from([0, 3.5, 7])),
-    default_grace_days=st.sampled_from([0, 14]),
-    stale_after_hours=st.sampled_from([1, 24]),
-)
-facts = st.fixed_dictionaries(
-    {
-        "owner": st.sampled_from(TENANTS),
-        "platform": optional(st.just("aws")),
-        "region": optional(st.sampled_from(REGIONS)),
-        "environment": optional(st.sampled_from([str(e) for e in Environment])),
-        "site": optional(st.sampled_from(["oslo", "bergen"])),
-        "image_ref": optional(st.sampled_from([*REFS, "ami-{9}"])),
-        "image_family": optional(st.sampled_from(["base", "db", "other"])),
-        "image_version": optional(st.sampled_from(VERSIONS)),
-        "image_readable": st.sampled_from([None, False, True, True]),
-        "state": optional(st.sampled_from([str(s) for s in AssetState])),
-        "last_seen": optional(moments),
-        "tags": optional(tags.map(lambda found: sorted(found.items()))),
-        "tombstoned_at": st.sampled_from([None, None, None, NOON]),
-    }
-)
-
-
-@st.composite
-def fleets(draw: st.DrawFn) -> list[dict[str, Any]]:
-    found = draw(st.lists(facts, max_size=12))
-    return [asset(f"i-{number}", **given_facts) for number, given_facts in enumerate(found)]
-
-
-@st.composite
-def estates(draw: st.DrawFn) -> Estate:
-    families = draw(st.lists(images, max_size=4, unique_by=lambda item: (item.family, item.tenant)))
-    return Estate(
-        tenants=tuple(tenant(name, drift=draw(rules)) for name in TENANTS),
-        images=tuple(families),
-        exemptions=tuple(
-            draw(st.lists(exemptions, max_size=3, unique_by=lambda x: (x.name, x.tenant)))
-        ),
-    )
-
-
-def scored(fleet: list[dict[str, Any]], estate: Estate, **how: Any) -> tuple[World, FakeLake]:
-    lake = FakeLake()
-    world = fake_world(lake=lake, estate=FakeEstate(estate))
-    store(lake, "inventory", fleet, *(t.name for t in estate.tenants))
-    refresh_golden_images(world, estate.tenants)
-    score_drift(world, estate.tenants, **how)
-    return world, lake
-
-
-def observed(row: dict[str, Any]) -> Observed:
-    return Observed(
-        asset_id=row["asset_id"],
-        platform=row["platform"] and Platform(row["platform"]),
-        region=row["region"],
-        environment=row["environment"] and Environment(row["environment"]),
-        image_ref=row["image_ref"],
-        image_family=row.get("image_family"),
-        image_version=row.get("image_version"),
-        image_readable=row["image_readable"],
-        state=row["state"] and AssetState(row["state"]),
-        last_seen=row["last_seen"],
-        tags=None if row["tags"] is None else dict(row["tags"]),
-    )
-
-
-def expected(row: dict[str, Any], estate: Estate) -> dict[str, Any]:
-    owner = next(t for t in estate.tenants if t.name == row["tenant"])
-    drift = judge(
-        observed(row),
-        images=estate.images_of(owner.name),
-        rule=owner.drift,
-        exemptions=estate.exemptions_of(owner.name),
-        now=NOON,
-    )
-    return as_row(row, drift)
-
-
-def as_row(row: dict[str, Any], drift: Drift) -> dict[str, Any]:
-    return {
-        "tenant": row["tenant"],
-        "asset_key": row["asset_key"],
-        "active": drift.active,
-        "family": drift.family,
-        "version": drift.version,
-        "resolution": str(drift.resolution),
-        "drift_verdict": str(drift.verdict),
-        "judged_verdict": str(drift.judged),
-        "exemption": drift.exemption,
-        "drift_score": drift.score,
-        "versions_behind": drift.versions_behind,
-        "days_behind": drift.days_behind,
-        "approved_version": drift.approved_version,
-        "reason": drift.reason,
-        "drifted_since": drift.drifted_since,
-        "as_of": NOON,
-    }
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -16,14 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlrf_pipelines.cli.evidence import evidence, ledger_row
-from qlrf_pipelines.domain.datasets import CONTROL_RESULTS, INVENTORY
+from qlrf_pipelines.domain.datasets import INVENTORY
 from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused, Tampered
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import GENESIS, NewEntry, chain, digest
 from qlrf_pipelines.domain.facts import fact_row_text, result_row_text, rows_digest
-from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.compliance import assess_compliance
-from qlrf_pipelines.services.evidence import export_pack, verify_ledger, verify_pack
+from qlrf_pipelines.services.evidence import export_pack, verify_pack
 from qlrf_pipelines.services.packs import Pack, read_pack, write_pack
 from qlrf_pipelines.services.reperformance import check_pack
 from qlrf_pipelines.settings import Settings
@@ -33,20 +32,7 @@ from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observations import NOON, a_scope, a_tenant, an_asset, keep, observed
 from tests.fakes.world import fake_world
-
-ACME = TenantId("acme")
-Files = dict[str, bytes]
-
-
-def assessed(*, assets: int = 3, controls: Any = None) -> World:
-    world = fake_world(controls=controls or FakeControls())
-    rows = [
-        an_asset("acme", f"i-{n}", imds_v2=n % 2 == 0, volume_count=n, drift_score=20.5)
-        for n in range(assets)
-    ]
-    observed(world.lake, "acme", rows)
-    assess_compliance(world, [a_tenant("acme")])
-    return world
+from tests.services.assessed import ACME, Files, assessed
 
 
 @pytest.fixture(scope="module")
@@ -59,77 +45,6 @@ def pack_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pack(pack_file: Path) -> Pack:
     return read_pack(pack_file)
-
-
-# --- the ledger where it is kept ---------------------------------------------------------------
-
-
-def test_an_untouched_ledger_verifies() -> None:
-    world = assessed()
-
-    proof = verify_ledger(world, ACME)
-
-    assert (proof.entries, proof.assets) == (4, 3)
-    assert proof.verdicts["pass"] == 2
-    assert proof.head_hash == world.ledger.head(ACME).hash  # type: ignore[union-attr]
-
-
-def test_a_changed_entry_is_told() -> None:
-    world = assessed()
-    assert isinstance(world.ledger, FakeLedger)
-    kept = world.ledger.kept[ACME]
-    kept[1] = replace(kept[1], content={**kept[1].content, "results": 99})
-
-    with pytest.raises(Tampered, match="entry 2 was altered"):
-        verify_ledger(world, ACME)
-
-
-def test_results_edited_in_the_lake_are_told() -> None:
-    world = assessed()
-    assert isinstance(world.lake, FakeLake)
-    rows = world.lake.rows("control_results", "acme")
-    for row in rows:
-        row["verdict"] = "pass" if row["verdict"] == "fail" else row["verdict"]
-
-    keep(world.lake, CONTROL_RESULTS, rows, "acme")
-
-    with pytest.raises(Tampered, match="results of control imds_v2 in the lake"):
-        verify_ledger(world, ACME)
-
-
-def test_results_removed_from_the_lake_are_told() -> None:
-    world = assessed()
-
-    keep(world.lake, CONTROL_RESULTS, [], "acme")
-
-    with pytest.raises(Tampered, match="in the lake"):
-        verify_ledger(world, ACME)
-
-
-def test_an_interrupted_assessment_is_told_apart_from_tampering() -> None:
-    world = assessed()
-    world.clock.advance(hours=1)  # type: ignore[attr-defined]
-    broken = fake_world(
-        lake=world.lake, clock=world.clock, ledger=FakeLedger(), controls=FakeControls()
-    )
-    assess_compliance(broken, [a_tenant("acme")])
-
-    with pytest.raises(Refused, match="have no evidence"):
-        verify_ledger(world, ACME)
-
-
-def test_results_whose_whole_ledger_is_gone_are_told() -> None:
-    world = assessed()
-    assert isinstance(world.ledger, FakeLedger)
-    world.ledger.kept.clear()
-
-    with pytest.raises(Refused, match="have no evidence"):
-        verify_ledger(world, ACME)
-
-
-def test_a_tenant_nothing_was_assessed_for_is_not_verified() -> None:
-    with pytest.raises(NotFound, match="no evidence"):
-        verify_ledger(fake_world(controls=FakeControls()), ACME)
 
 
 # --- packs ---------------------------------------------------------------------------------------
