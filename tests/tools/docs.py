@@ -41,6 +41,7 @@ def cli_reference() -> str:
             command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH
         )
         context.help_option_names = ["-h", "--help"]
+        command._help_option = None  # click keeps the first it made, whoever asked for it
         parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
