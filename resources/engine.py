@@ -1,11 +1,13 @@
 """The engine as DuckDB: private in-memory databases that spill to a folder of their own."""
 
+import ctypes
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from qlrf_pipelines.domain.errors import Rejected, Unavailable
 from qlrf_pipelines.ports.engine import Engine, EngineSession
@@ -45,6 +47,16 @@ class DuckDbEngine(Engine):
                 ) from error
             finally:
                 connection.close()
+
+    def reclaim(self) -> None:
+        """Return what Arrow's pool and the C library keep of freed memory.
+
+        Sixteen listing threads leave 100 MiB behind in arenas nobody uses again.
+        """
+        pa.default_memory_pool().release_unused()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+        if trim is not None:
+            trim(0)
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -25,3 +25,7 @@ class Engine(ABC):
 
         The session's time zone is UTC. A full disk while spilling raises Unavailable.
         """
+
+    @abstractmethod
+    def reclaim(self) -> None:
+        """Give memory that was freed back to the system, before the next step needs its own."""

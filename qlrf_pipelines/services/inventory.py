@@ -74,6 +74,7 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
         world.lake.view(connection, SCOPES, tenants=names, name="scopes_before")
         known = known_places(connection)
         planned, listed = _listed(world, session, tenants, known, workers=workers)
+        world.engine.reclaim()
         certificates = _by_place([*planned.certificates, *(one.certificate for one in listed)])
         places = _numbered(planned, known, certificates)
         evidence = Evidence(places=places, certificates=certificates, listed=listed, known=known)

@@ -11,10 +11,11 @@ from qlrf_pipelines.ports.engine import Engine, EngineSession
 
 
 class FakeEngine(Engine):
-    """Private in-memory databases; `sessions` counts those opened."""
+    """Private in-memory databases; `sessions` counts those opened, `reclaimed` the calls."""
 
     def __init__(self) -> None:
         self.sessions = 0
+        self.reclaimed = 0
 
     @contextmanager
     def session(self) -> Iterator[EngineSession]:
@@ -26,3 +27,6 @@ class FakeEngine(Engine):
                 yield EngineSession(connection=connection, folder=Path(folder))
             finally:
                 connection.close()
+
+    def reclaim(self) -> None:
+        self.reclaimed += 1
