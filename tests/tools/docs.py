@@ -30,6 +30,7 @@ SCHEMAS = {
     "tenant.schema.json": "tenants/acme.yaml",
     "golden_image.schema.json": "images/ql-base-linux.yaml",
     "exemption.schema.json": "exemptions/legacy-db.yaml",
+    "plan.schema.json": "plans/drift-plan.json",
 }
 
 
@@ -75,7 +76,8 @@ def contracts_reference() -> str:
         text = (CONTRACTS / "examples" / example).read_text(encoding="utf-8")
         parts.append(f"## {schema['title']}\n\n{schema['description']}\n")
         parts.append(_table(("field", "", "value", "what it is"), list(_fields(schema, ""))))
-        parts.append(f"From `contracts/examples/{example}`:\n\n```yaml\n{text}```\n")
+        fence = example.rpartition(".")[2]
+        parts.append(f"From `contracts/examples/{example}`:\n\n```{fence}\n{text}```\n")
     return "\n".join(parts)
 
 
