@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
+    from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
@@ -48,6 +49,35 @@ def controls() -> "ControlStore":
     from resources.controls import FolderControls
 
     return FolderControls()
+
+
+def policies() -> "PolicyStore":
+    """The policy packages shipped with the platform."""
+    from resources.policy.folder import FolderPolicies
+
+    return FolderPolicies()
+
+
+def policy(settings: Settings) -> "PolicyEngine":
+    """Who judges by the policies: this process, or the OPA server of the settings.
+
+    Raises:
+        Rejected: the shipped policies cannot be used.
+    """
+    if settings.opa_url:
+        from resources.policy.server import OpaServer
+
+        return OpaServer(settings.opa_url, timeout_seconds=settings.opa_timeout)
+    from resources.policy.embedded import EmbeddedPolicies
+
+    return EmbeddedPolicies(policies().load())
+
+
+def policy_tests() -> "PolicyTests":
+    """Who runs the tests written beside the policies."""
+    from resources.policy.embedded import EmbeddedTests
+
+    return EmbeddedTests()
 
 
 def lake(settings: Settings) -> "Lake":
@@ -171,6 +201,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
     from resources.database.sessions import Sessions
+    from resources.database.tasks import SqlTasks
     from resources.progress import SilentProgress
 
     sessions = Sessions(settings)
@@ -185,6 +216,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         ledger=SqlLedger(sessions),
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
+        tasks=SqlTasks(sessions),
         warehouse=warehouse(settings),
         progress=progress or SilentProgress(),
     )
