@@ -24,6 +24,12 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _http_url(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("it begins with neither http:// nor https://")
+    return text
+
+
 def _marts(text: str) -> str:
     if text not in ("duckdb", "postgres"):
         raise ValueError(f"{text!r} is neither duckdb nor postgres")
@@ -102,6 +108,18 @@ class Settings:
     )
     keep_hours: int = _setting(
         "QLRF_LAKE_KEEP_HOURS", "168", "How long the lake keeps old snapshots.", _positive
+    )
+    opa_url: str = _setting(
+        "QLRF_OPA_URL",
+        "",
+        "An Open Policy Agent server that judges plans (default: judged in this process).",
+        _http_url,
+    )
+    opa_timeout: int = _setting(
+        "QLRF_OPA_TIMEOUT",
+        "5",
+        "Seconds that server has for a decision; a late one is a denial.",
+        _positive,
     )
     ui_port: int = _setting(
         "QLRF_UI_PORT", "3000", "Port of the Dagster UI on 127.0.0.1.", _positive
