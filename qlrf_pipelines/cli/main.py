@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "changes": ("qlrf_pipelines.cli.changes", "Show what changed between refreshes."),
     "query": ("qlrf_pipelines.cli.query", "Ask the marts anything, read-only, in SQL."),
     "evidence": ("qlrf_pipelines.cli.evidence", "Export and verify the evidence ledger."),
+    "policy": ("qlrf_pipelines.cli.policy", "List, try and test the policies plans must pass."),
     "tenants": ("qlrf_pipelines.cli.tenants", "List tenants, or remove one with its data."),
     "up": ("qlrf_pipelines.cli.platform", "Start database, daemon and Dagster UI."),
     "down": ("qlrf_pipelines.cli.platform", "Stop what `up` started."),
