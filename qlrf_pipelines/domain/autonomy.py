@@ -8,6 +8,8 @@ from qlrf_pipelines.domain.change_risk import ChangeRisk
 from qlrf_pipelines.domain.schedules import Span, WeeklyWindow, zone
 from qlrf_pipelines.domain.vocabulary import Environment, Platform, RiskLevel
 
+_CANARY_ABOVE = 40
+
 
 class Mode(StrEnum):
     """Who carries a change out, and who must agree first.
@@ -101,9 +103,7 @@ def decide(rule: AutonomyRule, proposal: Proposal) -> Permission:
     blocked = _guardrails(rule, proposal)
     canary = max(1, (proposal.assets or 0) * rule.canary_percent // 100)
     automatic, reason = _by_mode(rule, proposal)
-    wants_canary = proposal.environment in (None, Environment.PRODUCTION) or not automatic
-    if rule.mode is Mode.CANARY_ONLY:
-        wants_canary = True
+    wants_canary = _wants_canary(rule, proposal, automatic=automatic)
     free = automatic and not blocked
     return Permission(
         mode=rule.mode,
@@ -115,6 +115,14 @@ def decide(rule: AutonomyRule, proposal: Proposal) -> Permission:
         reason="a guardrail asks for approval" if automatic and blocked else reason,
         blocked=blocked,
     )
+
+
+def _wants_canary(rule: AutonomyRule, proposal: Proposal, *, automatic: bool) -> bool:
+    if proposal.environment in (None, Environment.PRODUCTION) or proposal.risk is None:
+        return True
+    if rule.mode is Mode.CANARY_ONLY or (rule.mode is Mode.RISK_BASED and not automatic):
+        return True
+    return proposal.risk.score > _CANARY_ABOVE
 
 
 def _by_mode(rule: AutonomyRule, proposal: Proposal) -> tuple[bool, str]:

@@ -108,6 +108,7 @@ class Plan:
     summary: str
     risk_score: float
     risk_level: RiskLevel
+    risk_factors: tuple[Mapping[str, Any], ...]
     phases: tuple[Phase, ...]
     fleet: int
     critical_assets: int
@@ -165,7 +166,11 @@ class Plan:
             "requested_by": self.requested_by,
             "cause": dict(self.cause),
             "summary": self.summary,
-            "risk": {"score": self.risk_score, "level": self.risk_level.value},
+            "risk": {
+                "score": self.risk_score,
+                "level": self.risk_level.value,
+                "factors": [dict(factor) for factor in self.risk_factors],
+            },
             "phases": [self._phase(phase) for phase in self.phases],
             "total_assets": total,
             "image_diff": image_diff(self.actions),
