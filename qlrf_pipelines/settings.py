@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.domain.roles import Role
 
 
 def _setting(variable: str, default: str, doc: str, kind: Callable[[str], Any] = str) -> Any:  # noqa: ANN401
@@ -18,6 +19,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError(f"{number} is not a positive number")
     return number
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(Role)}") from None
 
 
 def _path(text: str) -> Path:
@@ -123,6 +131,16 @@ class Settings:
     )
     ui_port: int = _setting(
         "QLRF_UI_PORT", "3000", "Port of the Dagster UI on 127.0.0.1.", _positive
+    )
+
+    operator: str = _setting(
+        "QLRF_OPERATOR", "", "Who decides on the command line (default: the machine's user)."
+    )
+    role: Role = _setting(
+        "QLRF_ROLE",
+        "viewer",
+        "The operator's role: viewer, operator, engineer or admin; the machine is trusted.",
+        _role,
     )
 
     @classmethod

@@ -282,17 +282,15 @@ def _ended(record: Record, event: TaskEvent, now: datetime, **facts: str) -> Ame
 def claimed(record: Record, claim: Claim) -> Amendment | Claim | Standing:
     """One run takes one stage of what was approved, if it still stands at this moment.
 
-    Returns the step to keep; or the claim that was there first; or the standing, if it is not an
-    approval that has begun to hold.
+    Returns the step to keep; or the claim that was there first; or the standing, if the task is
+    about another digest now, or is not approved, or not yet within its window.
     """
     task = record.task
     for earlier in record.claims:
         if (earlier.digest, earlier.stage) == (claim.digest, claim.stage):
             return earlier
     if claim.digest != task.digest:
-        raise Refused(
-            f"Task {task.id} is about digest {task.digest[:12]}; {claim.digest[:12]} may not run."
-        )
+        return standing_of(record, now=claim.claimed_at)
     if task.state is not TaskState.EXECUTING:
         came = standing_of(record, now=claim.claimed_at)
         if not isinstance(came, Approved) or task.state is not TaskState.APPROVED:

@@ -22,6 +22,7 @@ from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Role, person
 from qlrf_pipelines.domain.tasks import (
+    NOT_STARTED,
     Amendment,
     Document,
     Launch,
@@ -63,7 +64,8 @@ def submit_task(
     if need.expires_at <= now:
         raise Rejected(f"The request {title!r} would have expired already.")
     own = world.ids.new()
-    digest = _digest(document, context or {}, need)
+    facts = _context(context, launch)
+    digest = _digest(document, facts, need)
     task = Task(
         tenant=tenant,
         id=own,
@@ -84,7 +86,7 @@ def submit_task(
         revision=1,
         digest=digest,
         content=dict(document),
-        context=dict(context or {}),
+        context=facts,
         made_by=requested_by,
         made_at=now,
     )
@@ -104,6 +106,11 @@ def _asked_well(
         raise Rejected("At least one person must approve.")
     if requirement.remind_every <= timedelta(0) or requirement.valid_for <= timedelta(0):
         raise Rejected("Reminders and the validity of an approval need a time above zero.")
+
+
+def _context(context: Mapping[str, str] | None, launch: Launch | None) -> dict[str, str]:
+    # Another job would do something else with the same document.
+    return dict(context or {}) | ({"job": launch.job} if launch else {})
 
 
 def _digest(
@@ -135,8 +142,8 @@ def revise(
 ) -> Task:
     """Put another document in the place of the last one; everything is asked anew.
 
-    The same document changes nothing while it is waiting or approved. Without a requirement, the
-    old one is kept with its time to decide starting again.
+    The same document changes nothing: whoever requested changes wants another one. Without a
+    requirement, the old one is kept with its time to decide starting again.
 
     Raises:
         Refused: the task has started or ended.
@@ -149,23 +156,21 @@ def revise(
         need = requirement or replace(
             old.requirement, expires_at=now + (old.requirement.expires_at - last.made_at)
         )
+        facts = _context(context, launch or old.launch)
         fresh = Document(
             revision=old.revision + 1,
-            digest=_digest(document, context or {}, need),
+            digest=_digest(document, facts, need),
             content=dict(document),
-            context=dict(context or {}),
+            context=facts,
             made_by=revised_by,
             made_at=now,
         )
-        if fresh.digest == old.digest and old.state in _STANDS:
+        if fresh.digest == old.digest and old.state in NOT_STARTED:
             return None
         changed = replace(old, requirement=need, launch=launch or old.launch)
         return task_steps.revised(record, document=fresh, task=changed, now=now)
 
     return world.tasks.amend(tenant, task, step).task
-
-
-_STANDS = (TaskState.AWAITING_APPROVAL, TaskState.APPROVED)
 
 
 def decide(

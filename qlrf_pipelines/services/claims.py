@@ -49,10 +49,8 @@ def claim(
     """Take the right to carry out one stage of a digest; given once, to one run.
 
     The same holder asking again is given the same claim: a step that is tried again within its
-    run does not lock itself out.
-
-    Raises:
-        Refused: the digest is not what the task is about.
+    run does not lock itself out. Withheld means that nothing may run: look at the task's digest
+    and state for why.
     """
     found: list[Claim | Standing] = []
 

@@ -118,5 +118,10 @@ class FakeTasks(Tasks):
                 lambda: self.get(tenant, task).task.seq > after, timeout=seconds
             )
 
+    def wait_for_any(self) -> None:
+        """Sleep until some task takes a step, for tests that act from another thread."""
+        with self._stepped:
+            self._stepped.wait_for(lambda: bool(self.kept), timeout=60)
+
     def _of(self, tenant: TenantId) -> Sequence[Task]:
         return [record.task for (owner, _), record in self.kept.items() if owner == tenant]
