@@ -19,7 +19,7 @@ from qlrf_pipelines.domain.estate import (
 )
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
-from resources.estate_patches import build_changes
+from resources.estate_patches import build_changes, build_policy
 from resources.estate_rules import moment
 
 # Without a map, every environment goes by its own name: production must never pass for less.
@@ -35,6 +35,8 @@ def build_estate(values: Iterable[dict[str, Any]]) -> Estate:
             tenants.append(_tenant(value))
         elif value["kind"] == "GoldenImage":
             images.append(_image(value))
+        elif value["kind"] == "PatchPolicy":
+            patches.append(build_policy(value))
         elif value["kind"] == "Exemption":
             exemptions.append(_exemption(value))
     return Estate(

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain.autonomy import AutonomyRule, AutonomyRules, Mode
-from qlrf_pipelines.domain.datasets import GOLDEN_IMAGES
+from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
-from qlrf_pipelines.domain.estate import ChangeRules, Estate, TenantId
+from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.patching import (
-    PatchPolicy,
     PatchSelector,
     PatchSource,
     PolicyWindow,
@@ -28,79 +26,23 @@ from qlrf_pipelines.services.planning_request import PlanRequest
 from resources.plan_contract import SchemaPlanContract
 from resources.policy.embedded import EmbeddedPolicies
 from resources.policy.folder import FolderPolicies
-from tests.fakes.estate import FakeEstate
-from tests.fakes.observations import a_tenant, an_asset, keep, observed
+from tests.fakes.drifted import (
+    AT_REST,
+    drifted,
+    fleet,
+    machine,
+    policy,
+    release,
+    rules,
+    world_of,
+)
+from tests.fakes.observations import observed
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
-from tests.fakes.world import fake_world
 
 ACME = TenantId("acme")
 ENGINE = EmbeddedPolicies(FolderPolicies().load())
 CONTRACT = SchemaPlanContract()
-REST = {"qlrf:criticality": "low", "qlrf:dependents": "0", "qlrf:external-dependents": "no"}
-
-
-def machine(number: int, environment: str = "production", **facts: Any) -> dict[str, Any]:
-    return (
-        an_asset(
-            "acme",
-            f"i-{number:04}",
-            name=f"web-{number}",
-            account="111122223333",
-            region="us-east-1",
-            environment=environment,
-            state="running",
-            image_ref="ami-0aaaaaaaaaaaaaaa0",
-            tags=sorted(REST.items()),
-        )
-        | facts
-    )
-
-
-def drifted(asset: dict[str, Any], verdict: str = "behind", **parts: Any) -> dict[str, Any]:
-    return {
-        "tenant": "acme",
-        "asset_key": asset["asset_key"],
-        "active": True,
-        "family": "ql-base-linux",
-        "version": "1.6.3",
-        "resolution": "coordinate",
-        "drift_verdict": verdict,
-        "judged_verdict": verdict,
-        "drift_score": 40.0,
-        "versions_behind": 1,
-        "days_behind": 20,
-        "approved_version": "1.6.4",
-        "reason": "1 version behind 1.6.4",
-    } | parts
-
-
-def release(version: str = "1.6.4", **parts: Any) -> dict[str, Any]:
-    return {
-        "tenant": "acme",
-        "family": "ql-base-linux",
-        "version": version,
-        "status": "production",
-        "environments": [e.value for e in Environment],
-        "coordinates": [
-            {"platform": "aws", "region": "us-east-1", "image_ref": "ami-0aaaaaaaaaaaaaaa1"}
-        ],
-    } | parts
-
-
-def world_of(
-    *assets: dict[str, Any],
-    drift: list[dict[str, Any]] | None = None,
-    policies: tuple[PatchPolicy, ...] = (),
-    changes: ChangeRules | None = None,
-    releases: list[dict[str, Any]] | None = None,
-) -> World:
-    tenant = replace(a_tenant("acme"), changes=changes or ChangeRules())
-    world = fake_world(estate=FakeEstate(Estate(tenants=(tenant,), patches=policies)))
-    rows = [drifted(asset) for asset in assets] if drift is None else drift
-    observed(world.lake, "acme", assets, drift=rows)
-    keep(world.lake, GOLDEN_IMAGES, [release()] if releases is None else releases, "acme")
-    return world
 
 
 def ask(**parts: Any) -> PlanRequest:
@@ -112,26 +54,6 @@ def planned(world: World, **parts: Any) -> Planned:
     return make_plan(world, ask(**parts), engine=ENGINE, contract=CONTRACT)
 
 
-def policy(**parts: Any) -> PatchPolicy:
-    usual: dict[str, Any] = {
-        "name": "maintenance",
-        "tenant": None,
-        "description": "",
-        "selector": PatchSelector(environments=(Environment.PRODUCTION,)),
-        "source": PatchSource(type=SourceType.GOLDEN_IMAGE),
-        "strategy": Strategy(type=StrategyType.CANARY),
-    }
-    return PatchPolicy(**(usual | parts))
-
-
-def rules(mode: Mode, **parts: Any) -> ChangeRules:
-    return ChangeRules(autonomy=AutonomyRules(default=AutonomyRule(mode=mode, **parts)))
-
-
-def fleet(count: int, environment: str = "production") -> list[dict[str, Any]]:
-    return [machine(number, environment) for number in range(count)]
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 40])
 def test_a_production_plan_of_any_size_keeps_contract_and_policies(count: int) -> None:
     made = planned(world_of(*fleet(count)))
@@ -139,13 +61,8 @@ def test_a_production_plan_of_any_size_keeps_contract_and_policies(count: int) -
     assert made.denials == ()
     assert made.plan.approval
     assert made.plan.phases[0].canary
-    assert [gate.gate for gate in made.gates] == [
-        "schema",
-        "policy",
-        "risk",
-        "autonomy",
-        "approvals",
-    ]
+    gates = ["schema", "policy", "risk", "autonomy", "approvals"]
+    assert [gate.gate for gate in made.gates] == gates
 
 
 def test_the_same_snapshot_makes_the_same_plan_at_any_time() -> None:
@@ -420,7 +337,7 @@ def test_a_submitted_plan_is_a_task_whose_document_is_the_plan() -> None:
     "lost", ["qlrf:criticality", "qlrf:dependents", "qlrf:external-dependents"]
 )
 def test_a_tag_that_is_lost_never_lowers_the_risk(lost: str) -> None:
-    tags = sorted((k, v) for k, v in REST.items() if k != lost)
+    tags = sorted((k, v) for k, v in AT_REST.items() if k != lost)
 
     known, unknown = planned(world_of(machine(1))), planned(world_of(machine(1, tags=tags)))
 
