@@ -58,8 +58,12 @@ listed(value) := value if is_array(value)
 
 listed(value) := [value] if is_string(value)
 
+# Terraform also takes lists here; those are denied below, and not read as something else.
+section(name) := module[name] if is_object(module[name])
+
 resources contains {"type": type, "name": name, "address": sprintf("%s.%s", [type, name]), "body": body} if {
-	some type, named in module.resource
+	some type, named in section("resource")
+	is_object(named)
 	some name, value in named
 	some body in blocks(value)
 }
@@ -75,7 +79,7 @@ deny contains finding("environment_known", "context", "the environment is missin
 }
 
 deny contains finding("no_foreign_modules", name, "what another module creates cannot be judged here") if {
-	some name, _ in module.module
+	some name, _ in section("module")
 }
 
 deny contains finding("no_dynamic_blocks", resource.address, "a dynamic block cannot be judged; write the blocks out") if {
@@ -85,8 +89,14 @@ deny contains finding("no_dynamic_blocks", resource.address, "a dynamic block ca
 	path[count(path) - 1] == "dynamic"
 }
 
+deny contains finding("no_unreadable_blocks", name, "write it as an object, not as a list or an expression") if {
+	some name in ["resource", "data", "variable", "provider", "module", "output"]
+	module[name]
+	not is_object(module[name])
+}
+
 deny contains finding("no_unreadable_blocks", type, "what is no block, or not spelled out, cannot be judged") if {
-	some type, named in module.resource
+	some type, named in section("resource")
 	not bodies_readable(named)
 }
 
@@ -108,6 +118,13 @@ deny contains finding("no_unreadable_blocks", resource.address, sprintf("%s is a
 
 terraform := blocks(module.terraform)
 
+deny contains finding("no_provisioners", resource.address, "a provisioner runs any command; build it into the image") if {
+	some resource in resources
+	walk(resource.body, [path, _])
+	count(path) > 0
+	path[count(path) - 1] == "provisioner"
+}
+
 deny contains finding("version_required", "terraform", "terraform.required_version is missing") if {
 	not version_required
 }
@@ -119,7 +136,7 @@ version_required if {
 
 allowed_providers := {"aws", "azurerm", "google", "kubernetes", "helm", "random", "null", "local", "tls"}
 
-providers contains name if some name, _ in module.provider
+providers contains name if some name, _ in section("provider")
 
 providers contains name if {
 	some block in terraform
@@ -130,6 +147,12 @@ providers contains name if {
 providers contains name if {
 	some resource in resources
 	name := split(resource.type, "_")[0]
+}
+
+# Reading data runs a provider too, and `external` any program.
+providers contains name if {
+	some type, _ in section("data")
+	name := split(type, "_")[0]
 }
 
 deny contains finding("provider_stated", "provider", "the module configures no provider") if {
@@ -185,10 +208,38 @@ deny contains finding("secret_literal", concat(".", keys(path)), "a secret is wr
 }
 
 deny contains finding("secret_literal", name, "a variable for a secret has its value as default") if {
-	some name, value in module.variable
+	some name, value in section("variable")
 	secret_key(name)
 	some body in blocks(value)
 	literal(body.default)
+}
+
+# What a secret holds may be called anything.
+holders := {"value", "default", "content", "data", "binary_data", "string_data"}
+
+deny contains finding("secret_literal", resource.address, "what this secret holds is written out") if {
+	some resource in resources
+	contains(resource.type, "secret")
+	walk(resource.body, [path, value])
+	literal(value)
+	path[0] in holders
+}
+
+deny contains finding("secret_literal", resource.address, "a SecureString is written out") if {
+	some resource in resources
+	resource.type == "aws_ssm_parameter"
+	not at(resource.body, ["type"]) in {"String", "StringList"}
+	literal(resource.body.value)
+}
+
+deny contains finding("secret_literal", concat(".", keys(path)), "a secret is written out; take it from a variable or a secret store") if {
+	walk(module, [path, value])
+	literal(value)
+	named := keys(path)
+	count(named) > 1
+	named[count(named) - 1] in holders
+	not named[0] in {"variable", "output"}
+	secret_key(named[count(named) - 2])
 }
 
 deny contains finding("secret_literal", pair.name, "a secret is written out as the value of this name") if {
@@ -205,7 +256,7 @@ sensitive_ports := {22, 445, 1433, 2375, 2379, 3306, 3389, 5432, 5985, 5986, 637
 # An expression may be anything, so it counts as the world; so does a very wide network.
 world(source) if lower(source) in {"*", "any", "internet"}
 
-world(source) if regex.match(`/[0-7]$`, source)
+world(source) if regex.match(`/0*[0-7]\s*$`, source)
 
 world(source) if contains(source, "${")
 
@@ -226,9 +277,11 @@ reached(rule) if not number(at(rule, ["from_port"]))
 
 reached(rule) if not number(at(rule, ["to_port"]))
 
-reached(rule) if rule.protocol in {"-1", -1, "all"}
+any_protocol := {"-1", -1, "all", "ALL", "All"}
 
-reached(rule) if rule.ip_protocol in {"-1", -1, "all"}
+reached(rule) if rule.protocol in any_protocol
+
+reached(rule) if rule.ip_protocol in any_protocol
 
 source_fields := ["cidr_blocks", "ipv6_cidr_blocks", "cidr_ipv4", "cidr_ipv6"]
 
@@ -392,7 +445,18 @@ deny contains finding("public_address", resource.address, "it gets a public addr
 	not input.context.allow_public_ip == true
 }
 
-public_by_block(resource) if resource.type == "azurerm_public_ip"
+public_by_block(resource) if resource.type in {"azurerm_public_ip", "aws_eip", "google_compute_global_address"}
+
+public_by_block(resource) if {
+	resource.type == "google_compute_address"
+	not resource.body.address_type == "INTERNAL"
+}
+
+public_by_block(resource) if {
+	resource.type == "aws_launch_template"
+	some interface in blocks(resource.body.network_interfaces)
+	not interface.associate_public_ip_address == false
+}
 
 public_by_block(resource) if {
 	resource.type == "google_compute_instance"
