@@ -115,6 +115,7 @@ class Plan:
     dependents: int | None
     health_checks: tuple[Mapping[str, Any], ...]
     rollback_triggers: tuple[Mapping[str, Any], ...]
+    audited: bool
     frameworks: tuple[str, ...]
     evidence: bool
     approval: bool
@@ -177,7 +178,7 @@ class Plan:
             "blast_radius": self._blast_radius(total),
             "predicted_duration_seconds": int(self.predicted.total_seconds()),
             "compliance": {
-                "in_scope": bool(self.frameworks),
+                "in_scope": self.audited,
                 "frameworks": list(self.frameworks),
                 "evidence": self.evidence,
             },

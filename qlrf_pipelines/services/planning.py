@@ -284,6 +284,7 @@ def _draw(making: _Making, weighed: _Weighed) -> Plan:
     pace = planning_terms.pace(policy, weighed.risk, weighed.permission, total=len(actions))
     production = making.environment is Environment.PRODUCTION
     keys = [asset.key for asset in weighed.assets]
+    audited, named = frameworks(making.world, making.tenant.name, keys)
     return Plan(
         tenant=making.tenant.name,
         type="drift_plan" if actions[0].to_version else "patch_plan",
@@ -301,7 +302,8 @@ def _draw(making: _Making, weighed: _Weighed) -> Plan:
         dependents=weighed.dependents,
         health_checks=planning_terms.health_checks(policy),
         rollback_triggers=planning_terms.rollback_triggers(policy),
-        frameworks=frameworks(making.world, making.tenant.name, keys),
+        audited=audited,
+        frameworks=named,
         evidence=policy is None or policy.sla.require_evidence,
         approval=weighed.need.required,
         quorum=weighed.need.quorum,

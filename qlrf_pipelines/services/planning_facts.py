@@ -37,7 +37,7 @@ WHERE i.tombstoned_at IS NULL AND i.state = 'running' AND i.environment = 'stagi
 """
 _JUDGED = """
 SELECT DISTINCT r.asset_key, r.control_id FROM control_results r
-WHERE list_contains($assets, r.asset_key) AND r.verdict <> 'not_applicable'
+WHERE list_contains($assets, r.asset_key)
 """
 _CRITICAL = "qlrf:criticality"
 _DEPENDENTS = "qlrf:dependents"
@@ -105,7 +105,6 @@ class Knowledge:
     releases: Mapping[tuple[str, str], Release]
     fleet: Mapping[Environment, int]
     staged: frozenset[tuple[str, str]]
-    judged: bool
     versions: Mapping[str, int | None]
 
 
@@ -124,7 +123,6 @@ def look(world: World, tenant: TenantId, narrow: Mapping[str, Sequence[str]]) ->
             releases=_releases(connection),
             fleet={Environment(e): n for e, n in connection.execute(_FLEET).fetchall()},
             staged=frozenset((f, v) for f, v in connection.execute(_STAGED).fetchall()),
-            judged=world.lake.version(CONTROL_RESULTS) is not None,
             versions=versions,
         )
 
@@ -132,16 +130,23 @@ def look(world: World, tenant: TenantId, narrow: Mapping[str, Sequence[str]]) ->
 _NARROWED = ("environments", "platforms", "regions", "families", "assets")
 
 
-def frameworks(world: World, tenant: TenantId, assets: Sequence[str]) -> tuple[str, ...]:
-    """The frameworks whose controls judge any of these assets."""
+def frameworks(
+    world: World, tenant: TenantId, assets: Sequence[str]
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether these assets are in the scope of an audit, and of which frameworks.
+
+    Assets that were never judged are in scope: nobody knows that they are not.
+    """
     with world.engine.session() as session:
         world.lake.view(session.connection, CONTROL_RESULTS, tenants=[tenant])
         found = session.connection.execute(_JUDGED, {"assets": list(assets)}).fetchall()
     controls = {control for _, control in found}
     if not controls:
-        return ()
+        return True, ()
     serving = (c.frameworks for c in world.controls.load() if c.id in controls)
-    return tuple(sorted({framework for names in serving for framework in names}))
+    named = tuple(sorted({framework for names in serving for framework in names}))
+    judged = {asset for asset, _ in found}
+    return bool(named) or not judged.issuperset(assets), named
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:

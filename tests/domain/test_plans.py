@@ -70,6 +70,7 @@ def a_plan(count: int = 10, **parts: Any) -> Plan:
         "dependents": None,
         "health_checks": ({"type": "cloud-status"},),
         "rollback_triggers": (),
+        "audited": True,
         "frameworks": (),
         "evidence": True,
         "approval": True,

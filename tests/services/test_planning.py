@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from qlrf_pipelines.domain.autonomy import Mode
+from qlrf_pipelines.domain.datasets import CONTROL_RESULTS
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.patching import (
     PatchSelector,
+    PatchSla,
     PatchSource,
     PolicyWindow,
     SourceType,
@@ -23,6 +25,7 @@ from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, Platform
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.planning import Planned, make_plan, make_plans, submit_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
+from resources.controls import FolderControls
 from resources.plan_contract import SchemaPlanContract
 from resources.policy.embedded import EmbeddedPolicies
 from resources.policy.folder import FolderPolicies
@@ -36,7 +39,7 @@ from tests.fakes.drifted import (
     rules,
     world_of,
 )
-from tests.fakes.observations import observed
+from tests.fakes.observations import keep, observed
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
 
@@ -343,3 +346,21 @@ def test_a_tag_that_is_lost_never_lowers_the_risk(lost: str) -> None:
 
     assert unknown.risk.score >= known.risk.score
     assert unknown.plan.quorum >= known.plan.quorum
+
+
+def test_assets_nobody_judged_count_as_audited() -> None:
+    kept = policy(sla=PatchSla(require_evidence=False))
+
+    made = planned(world_of(machine(1), policies=(kept,)), policy="maintenance")
+
+    assert made.document["compliance"]["in_scope"] is True
+    assert any("evidence_planned" in reason for reason in made.denials)
+
+
+def test_the_frameworks_of_the_controls_that_judge_an_asset_are_named() -> None:
+    world = replace(world_of(machine(1)), controls=FolderControls())
+    control = next(c for c in world.controls.load() if "soc2" in c.frameworks)
+    result = {"tenant": "acme", "control_id": control.id, "asset_key": machine(1)["asset_key"]}
+    keep(world.lake, CONTROL_RESULTS, [result | {"verdict": "pass"}], "acme")
+
+    assert "soc2" in planned(world).document["compliance"]["frameworks"]
