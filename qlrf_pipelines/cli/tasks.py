@@ -22,7 +22,6 @@ from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Permission, Role, may
 from qlrf_pipelines.domain.tasks import OPEN, Launch, Record, TaskState
-from qlrf_pipelines.services import approvals, claims
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def _one(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _find(world: "World", tenant: str | None, task: str) -> Record:
+    from qlrf_pipelines.services import approvals  # loads the lake's types: `list` needs none
+
     tenants = [TenantId(tenant)] if tenant else list(world.tasks.tenants())
     found = [t for t in tenants if world.tasks.find(t, prefix=task)]
     where = found[0] if len(found) == 1 else TenantId(tenant or ", ".join(found) or "any")
@@ -81,14 +82,14 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List tasks, newest first; without --state or --all, those that have not ended."""
-    world = _world(settings)
+    from qlrf_pipelines import wiring
+
+    tasks = wiring.tasks(settings)
     states = [TaskState(s) for s in state] or ([] if everything or review_due else list(OPEN))
-    names = [TenantId(name) for name in tenant] or list(world.tasks.tenants())
+    names = [TenantId(name) for name in tenant] or list(tasks.tenants())
     rows = []
     for name in names:
-        page = world.tasks.list(
-            name, states=states, review_due=review_due, before=before, limit=limit
-        )
+        page = tasks.list(name, states=states, review_due=review_due, before=before, limit=limit)
         rows += [task_facts(task) for task in page]
         if len(page) == limit:
             say(f"{name} has more: --tenant {name} --before {page[-1].id}")
@@ -103,6 +104,8 @@ def list_command(
 @click.pass_obj
 def show(settings: Settings, task: str, tenant: str | None, as_json: bool) -> None:
     """Show what exactly would be done, what was decided about it, and its digest."""
+    from qlrf_pipelines.services import approvals
+
     world = _world(settings)
     record = _find(world, tenant, task)
     standing = approvals.standing_of(world, record)
@@ -143,6 +146,8 @@ def submit(
     as_json: bool,
 ) -> None:
     """Ask for a change; it runs once others have approved exactly this document."""
+    from qlrf_pipelines.services import approvals
+
     if not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")
     world = _world(settings)
@@ -194,6 +199,8 @@ def revise(
     settings: Settings, who: Who, task: str, tenant: str | None, document: Path, as_json: bool
 ) -> None:
     """Put another document in the old one's place; it must be approved anew."""
+    from qlrf_pipelines.services import approvals
+
     if not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; revising takes an operator or more (--role).")
     world = _world(settings)
@@ -232,6 +239,8 @@ def _seen(record: Record, given: str | None, *, world: "World") -> str:
                 f"Say what you looked at: --digest {PREFIX} or more characters, from "
                 f"`qlrf tasks show {record.task.id}`."
             )
+        from qlrf_pipelines.services import approvals
+
         click.echo(shown(record, approvals.standing_of(world, record), earlier=()), err=True)
         if not click.confirm(f"This is digest {digest[:PREFIX]}. Go on?", err=True):
             raise Refused("Nothing was decided.")
@@ -259,6 +268,8 @@ def _decision(
         as_json: bool,
         **more: Any,  # noqa: ANN401
     ) -> None:
+        from qlrf_pipelines.services import approvals
+
         world = _world(settings)
         record = _find(world, tenant, task)
         limits = {name: more.pop(name, None) for name in ("not_before", "not_after", "max_batch")}
@@ -323,6 +334,8 @@ def cancel(
     settings: Settings, who: Who, task: str, tenant: str | None, reason: str, as_json: bool
 ) -> None:
     """Take a request back before it starts; the requester or an operator may."""
+    from qlrf_pipelines.services import approvals
+
     world = _world(settings)
     record = _find(world, tenant, task)
     found = record.task
@@ -346,6 +359,8 @@ def close(
     as_json: bool,
 ) -> None:
     """Say how an execution ended whose run died without a word; look first."""
+    from qlrf_pipelines.services import claims
+
     if not may(who.role, Permission.EXECUTE_ROLLOUT):
         raise Refused(f"{who.name} is {who.role}; closing takes an engineer or more (--role).")
     world = _world(settings)
