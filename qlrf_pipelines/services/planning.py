@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qlrf_pipelines.domain.approval import Requirement
+from qlrf_pipelines.domain.approval import DAY, Requirement
 from qlrf_pipelines.domain.autonomy import AutonomyRule, Mode, Permission, Proposal, decide
 from qlrf_pipelines.domain.change_risk import ChangeRisk, assess_change
 from qlrf_pipelines.domain.errors import Refused, Rejected
@@ -140,13 +140,17 @@ def submit_plan(world: World, planned: Planned) -> Task:
     """Ask people to approve exactly this plan; the same plan again is the same task.
 
     Raises:
-        Refused: a gate denies it.
+        Refused: a gate denies it, or its window has closed.
         Rejected: it cannot be kept.
     """
     plan = planned.plan
     if planned.denied:
         raise Refused(f"Plan {planned.document['id']} is denied: {'; '.join(planned.denials)}.")
-    timeout = planning_terms.approval_timeout(planned.policy)
+    now, window = world.clock.now(), plan.window
+    if window is not None and window.closes_at <= now:
+        raise Refused(f"The window of plan {planned.document['id']} has closed; plan it anew.")
+    expires = now + planning_terms.approval_timeout(planned.policy)
+    valid_for = DAY if window is None else max(DAY, window.closes_at - now)
     only_admins = bool(plan.roles) and set(plan.roles) == {Role.ADMIN.value}
     return submit_task(
         world,
@@ -156,7 +160,8 @@ def submit_plan(world: World, planned: Planned) -> Task:
         document=planned.document,
         requested_by=plan.requested_by,
         requirement=Requirement(
-            expires_at=world.clock.now() + timeout,
+            expires_at=expires if window is None else min(expires, window.closes_at),
+            valid_for=valid_for,
             quorum=max(1, plan.quorum),
             role=Role.ADMIN if only_admins else Role.ENGINEER,
         ),

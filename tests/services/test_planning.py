@@ -26,6 +26,8 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.planning import Planned, make_plan, make_plans, submit_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
 from resources.controls import FolderControls
+from resources.estate import FolderEstate
+from resources.estate_schema import CONTRACTS
 from resources.plan_contract import SchemaPlanContract
 from resources.policy.embedded import EmbeddedPolicies
 from resources.policy.folder import FolderPolicies
@@ -364,3 +366,33 @@ def test_the_frameworks_of_the_controls_that_judge_an_asset_are_named() -> None:
     keep(world.lake, CONTROL_RESULTS, [result | {"verdict": "pass"}], "acme")
 
     assert "soc2" in planned(world).document["compliance"]["frameworks"]
+
+
+@pytest.mark.parametrize("name", ["critical-security", "monthly-maintenance"])
+@pytest.mark.parametrize("count", [1, 6, 50])
+def test_the_shipped_policies_plan_production_and_pass_every_gate(name: str, count: int) -> None:
+    shipped = FolderEstate(CONTRACTS / "examples").load().patches
+    assets = [
+        asset | {"patches_missing": 3, "patches_failed": 0, "patches_critical_missing": 1}
+        for asset in fleet(count)
+    ]
+    world = world_of(*assets, policies=shipped)
+
+    made = planned(world, policy=name, environments=(Environment.PRODUCTION,))
+
+    assert made.denials == ()
+    assert made.document["window"]["required"] == (name == "monthly-maintenance")
+    assert len(made.plan.actions) == count
+
+
+def test_an_approval_lasts_until_the_window_closes_and_is_not_asked_for_later() -> None:
+    world = world_of(machine(1))
+    opens = world.clock.now() + timedelta(days=6)
+    made = planned(world, window=Span(opens_at=opens, closes_at=opens + timedelta(hours=4)))
+
+    requirement = submit_plan(world, made).requirement
+    world.clock.advance(days=7)  # type: ignore[attr-defined]
+
+    assert requirement.valid_for == timedelta(days=6, hours=4)
+    with pytest.raises(Refused, match="has closed"):
+        submit_plan(world, made)
