@@ -1,6 +1,7 @@
 """`qlrf policy`: try a policy without anything else running."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,10 @@ def test_an_unknown_package_is_bad_usage(tmp_path: Path) -> None:
 def test_a_server_that_is_down_denies(tmp_path: Path) -> None:
     document = tmp_path / "input.json"
     document.write_text("{}")
-    found = run("check", "plan_safety", str(document), QLRF_OPA_URL="http://127.0.0.1:9")
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        found = run("check", "plan_safety", str(document), QLRF_OPA_URL=url)
 
     assert found.return_value == 1
     assert "does not answer" in found.stdout

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -254,13 +253,11 @@ def test_a_server_that_answers_a_byte_at_a_time_denies_in_time() -> None:
             return  # the client has gone
 
     with http_double(drip) as url:
-        started = time.monotonic()
+        # Without a deadline over the whole answer this would never end.
         found = OpaServer(url, timeout_seconds=0.3).decide("plan_safety", {})
-        took = time.monotonic() - started
         done.set()
 
     assert "within 0.3 s" in denied_by_engine(found)
-    assert took < 20  # it would never have ended
 
 
 def test_samples_may_be_of_any_shape_that_is_json() -> None:
