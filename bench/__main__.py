@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo")
+MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo", "canary")
 
 
 def machine() -> dict[str, object]:

@@ -88,7 +88,7 @@ def _fraction(a: float, b: float, x: float) -> float:
             d = 1 / _kept(1 + factor * d)
             c = _kept(1 + factor / c)
             result *= d * c
-        if abs(d * c - 1) < 1e-15:
+        if abs(d * c - 1) < 1e-13:
             break
     return result
 
@@ -100,7 +100,7 @@ def _kept(value: float) -> float:
 def _solve(a: float, b: float, share: float) -> float:
     """The x whose incomplete beta is `share`."""
     low, high = 0.0, 1.0
-    for _ in range(60):
+    for _ in range(45):
         middle = (low + high) / 2
         if beta_share(a, b, middle) < share:
             low = middle

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 _EXACT_PAIRS = 2500  # up to 50 against 50 the null distribution is counted, not approximated
 _EXACT_TIED = 40  # pooled samples up to which it is counted although some values are equal
+_MANY = 30  # samples per side from which ranks alone decide
+_TWO_TESTS = 4 / 3
 _LISTED_PAIRS = 250_000  # differences that are sorted outright; beyond, they are searched
 
 
@@ -28,7 +30,7 @@ class RankTest:
 
     u: float
     p: float  # P(U' >= u)
-    beyond: float  # P(U' > u): the next smaller level this test can attain
+    beyond: float  # P(U' > u), the next level, where no values are equal
     exact: bool
     superiority: float  # Vargha-Delaney's A: the chance that a value of the second is larger
 
@@ -45,25 +47,47 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> RankTest:
     tied = bool((counts > 1).any())
     exact = m * n <= _EXACT_PAIRS if not tied else m + n <= _EXACT_TIED
     if not exact:
-        p, beyond = _normal_tails(u, m, n, counts)
+        p = beyond = _normal_tail(u, m, n, counts)
     elif tied:
-        p, beyond = _tied_tails(u, m, counts)
+        p = beyond = _tied_tail(u, m, counts)
     else:
-        tail = _tail(m, n)
-        p, beyond = float(tail[int(u)]), float(tail[int(u) + 1])
+        p, beyond = (float(level) for level in _tail(m, n)[int(u) : int(u) + 2])
     return RankTest(u=u, p=p, beyond=beyond, exact=exact, superiority=u / (m * n))
 
 
 def evidence(first: Sequence[float], second: Sequence[float], *, ranks: RankTest) -> float:
-    """The p-value the judge goes by: Mann-Whitney's, refined where its levels are coarse.
+    """The p-value the judge goes by: Mann-Whitney's, helped by distances below 30 samples.
 
-    Five against five know only the levels 0.4 %, 0.8 %, ...; between two attainable levels
-    Welch's t decides: min(p, max(P(U' > u), p of Welch)). It is not asked where values are equal,
-    since rounded values are no normal ones.
+    Ranks of few samples are coarse: seven against seven know few levels, and five against five
+    cannot fall below 0.4 %, however far apart they are. Between two levels the sum of the values
+    decides; Welch's t may go to a quarter of the level, and further where the samples do not
+    overlap at all. Asking two tests costs a third: the result keeps its false-alarm rate, by
+    simulation, for normal and long-tailed values, and never exceeds three times that of ranks.
     """
-    if not ranks.exact or len(set(first) | set(second)) < len(first) + len(second):
-        return ranks.p
-    return min(ranks.p, max(ranks.beyond, _welch(first, second)))
+    m, n = len(second), len(first)
+    equal = len(set(first) | set(second)) < m + n
+    if equal or not ranks.exact or min(m, n) >= _MANY:
+        return ranks.p  # rounded values are no normal ones, and many need no help
+    welch = _welch(first, second)
+    if ranks.u == m * n:
+        return min(1.0, min(ranks.p, welch) * _TWO_TESTS)
+    between = ranks.beyond + (ranks.p - ranks.beyond) * _share_above(first, second)
+    return min(1.0, min(between, max(welch, ranks.p / 4)) * _TWO_TESTS)
+
+
+def _share_above(first: Sequence[float], second: Sequence[float]) -> float:
+    """Of all deals of the values with these ranks' sum, about how many have a larger sum.
+
+    Sum and rank sum of a random deal are jointly near normal, with moments known exactly.
+    """
+    m = len(second)
+    values = np.concatenate([np.asarray(second, float), np.asarray(first, float)])
+    values -= values.mean()
+    ranks = values.argsort().argsort() - (len(values) - 1) / 2
+    slope = float(values @ ranks) / float(ranks @ ranks)
+    rest = values - slope * ranks
+    spread = m * (len(values) - m) / (len(values) * (len(values) - 1)) * float(rest @ rest)
+    return _upper_normal(float(rest[:m].sum()) / math.sqrt(spread)) if spread > 0 else 1.0
 
 
 def shift(first: Sequence[float], second: Sequence[float]) -> float:
@@ -99,7 +123,7 @@ def critical_u(m: int, n: int, *, level: float) -> int:
     low, high = m * n // 2, m * n + 1
     while low < high:
         middle = (low + high) // 2
-        if _normal_tails(middle, m, n, np.ones(1))[0] <= level:
+        if _normal_tail(middle, m, n, np.ones(1)) <= level:
             high = middle
         else:
             low = middle + 1
@@ -147,30 +171,22 @@ def _tail(m: int, n: int) -> Array:
     return tail
 
 
-def _tied_tails(u: float, m: int, counts: NDArray[np.int_]) -> tuple[float, float]:
-    """Both tails, over every way to deal the pooled values into two samples."""
+def _tied_tail(u: float, m: int, counts: NDArray[np.int_]) -> float:
+    """P(U' >= u) over every way to deal the pooled values into two samples."""
     ends = np.cumsum(counts)
     ranks = np.repeat(2 * ends - counts + 1, counts)  # twice the mid-ranks: whole numbers
     ways = np.zeros((m + 1, int(ranks.sum()) + 1))
     ways[0, 0] = 1
     for rank in ranks:
         ways[1:, rank:] += ways[:-1, :-rank].copy()
-    chances = ways[m] / ways[m].sum()
-    seen = round(2 * u) + m * (m + 1)
-    return float(chances[seen:].sum()), float(chances[seen + 1 :].sum())
+    return float(ways[m][round(2 * u) + m * (m + 1) :].sum() / ways[m].sum())
 
 
-def _normal_tails(
-    u: float, m: int, n: int, counts: NDArray[np.int_] | Array
-) -> tuple[float, float]:
+def _normal_tail(u: float, m: int, n: int, counts: NDArray[np.int_] | Array) -> float:
     total = m + n
     ties = float((counts.astype(float) ** 3 - counts).sum()) / (total * (total - 1))
     deviation = math.sqrt(m * n / 12 * max(0.0, total + 1 - ties))
-    if deviation == 0:
-        return 1.0, 0.0
-    z = (u - m * n / 2) / deviation
-    step = 0.5 / deviation
-    return _upper_normal(z - step), _upper_normal(z + step)
+    return 1.0 if deviation == 0 else _upper_normal((u - m * n / 2 - 0.5) / deviation)
 
 
 def _upper_normal(z: float) -> float:

@@ -7,7 +7,7 @@ from qlrf_pipelines.domain.canary import Metric, Seen, Side, Verdict
 from qlrf_pipelines.domain.canary_counts import binomial_tail, fisher, rate_bounds, ratio_bounds
 from qlrf_pipelines.domain.canary_values import Measured
 
-_DOUBLINGS = 14
+_TRIES = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +138,8 @@ def _needed(metric: Metric, counted: Counted, *, alpha: float, confidence: float
     """Requests per side still missing if both rates stay as they are."""
     if metric.limit is not None and counted.canary[0] / counted.canary[1] >= metric.limit:
         return None
-    for doubling in range(1, _DOUBLINGS):
-        factor = 1 << doubling
+    for more in range(1, _TRIES):
+        factor = 1 << (2 * more)
         b = counted.baseline[0] * factor, counted.baseline[1] * factor
         c = counted.canary[0] * factor, counted.canary[1] * factor
         measured = _measure(metric, b, c, confidence=confidence)
