@@ -32,44 +32,41 @@ def _choice(values: Sequence[str]) -> click.Choice[str]:
     return click.Choice([str(value) for value in values])
 
 
+_OPTIONS = (
+    click.option("--tenant", "-t", required=True, help="The tenant whose assets change."),
+    click.option("--policy", help="The patch policy to plan by."),
+    click.option("--family", multiple=True, help="Only assets of this image family."),
+    click.option(
+        "--environment",
+        multiple=True,
+        type=_choice(list(Environment)),
+        help="Only assets of this environment.",
+    ),
+    click.option("--asset", multiple=True, help="Only this asset: its id, key or name."),
+    click.option(
+        "--verdict",
+        multiple=True,
+        type=_choice(list(DriftVerdict)),
+        help="Only assets of this drift verdict (default: behind and retired).",
+    ),
+    click.option(
+        "--mode",
+        type=_choice(list(Mode)),
+        help="Ask for less autonomy than the tenant allows; never for more.",
+    ),
+    click.option("--not-before", metavar="MOMENT", callback=moment, help="When it may start."),
+    click.option("--not-after", metavar="MOMENT", callback=moment, help="When it must have ended."),
+    click.option("--submit", is_flag=True, help="Ask people to approve what is planned."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write the plan as JSON; with several plans, a list of them.",
+    ),
+)
+
+
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(
-        (
-            click.option("--tenant", "-t", required=True, help="The tenant whose assets change."),
-            click.option("--policy", help="The patch policy to plan by."),
-            click.option("--family", multiple=True, help="Only assets of this image family."),
-            click.option(
-                "--environment",
-                multiple=True,
-                type=_choice(list(Environment)),
-                help="Only assets of this environment.",
-            ),
-            click.option("--asset", multiple=True, help="Only this asset: its id, key or name."),
-            click.option(
-                "--verdict",
-                multiple=True,
-                type=_choice(list(DriftVerdict)),
-                help="Only assets of this drift verdict (default: behind and retired).",
-            ),
-            click.option(
-                "--mode",
-                type=_choice(list(Mode)),
-                help="Ask for less autonomy than the tenant allows; never for more.",
-            ),
-            click.option(
-                "--not-before", metavar="MOMENT", callback=moment, help="When it may start."
-            ),
-            click.option(
-                "--not-after", metavar="MOMENT", callback=moment, help="When it must have ended."
-            ),
-            click.option("--submit", is_flag=True, help="Ask people to approve what is planned."),
-            click.option(
-                "--out",
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="Write the plan as JSON; with several plans, a list of them.",
-            ),
-        )
-    ):
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function
 

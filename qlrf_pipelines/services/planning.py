@@ -257,17 +257,7 @@ def _weigh(making: _Making, actions: Sequence[Action], assets: Sequence[Candidat
         stated=stated is not None,
     )
     risk = assess_change(facts, rules.risk)
-    proposal = Proposal(
-        operations=tuple(sorted({action.operation.value for action in actions})),
-        environment=making.environment,
-        platforms=tuple(sorted({asset.platform for asset in assets})),
-        assets=len(actions),
-        critical=sum(asset.critical for asset in assets),
-        minutes_since_change=None,  # the platform carries nothing out, so it cannot know
-        window=window,
-        timezone=rules.timezone,
-        risk=risk,
-    )
+    proposal = _propose(making, actions, assets, window=window, risk=risk)
     permission = decide(rule, proposal)
     need = planning_terms.approvals(making.policy, making.environment, risk, permission, rule=rule)
     return _Weighed(
@@ -281,6 +271,27 @@ def _weigh(making: _Making, actions: Sequence[Action], assets: Sequence[Candidat
         proposal,
         permission,
         need,
+    )
+
+
+def _propose(
+    making: _Making,
+    actions: Sequence[Action],
+    assets: Sequence[Candidate],
+    *,
+    window: Span | None,
+    risk: ChangeRisk,
+) -> Proposal:
+    return Proposal(
+        operations=tuple(sorted({action.operation.value for action in actions})),
+        environment=making.environment,
+        platforms=tuple(sorted({asset.platform for asset in assets})),
+        assets=len(actions),
+        critical=sum(asset.critical for asset in assets),
+        minutes_since_change=None,  # the platform carries nothing out, so it cannot know
+        window=window,
+        timezone=making.tenant.changes.timezone,
+        risk=risk,
     )
 
 
