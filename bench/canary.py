@@ -28,7 +28,7 @@ def kayenta_margin(baseline: np.ndarray, canary: np.ndarray) -> tuple[np.ndarray
     """Kayenta's lower bound and estimate of the shift, for each row: High if low > 0.25 estimate.
 
     The bound is where z, with its correction of one half, falls below that of 99 %: among the
-    sorted differences the first one that leaves few enough above it.
+    sorted differences the first one that leaves few enough above it. No two values are equal here.
     """
     size = baseline.shape[1]
     pairs = size * size

@@ -15,8 +15,8 @@ def svg(rows: Sequence[dict[str, float]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<text x="{_LEFT}" y="20">Worse canaries seen (%) by samples per side, at equal false '
-        "alarms; ours drawn through, Kayenta dashed</text>",
+        f'<text x="{_LEFT}" y="20">Worse canaries seen, %, by samples per side '
+        "(drawn through: ours, dashed: Kayenta)</text>",
     ]
     for percent in range(0, 101, 25):
         y = _y(percent)
