@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qlrf_pipelines import wiring
-from qlrf_pipelines.cli.plan import plan
+from qlrf_pipelines.cli.main import cli
 from qlrf_pipelines.domain.datasets import GOLDEN_IMAGES
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.settings import Settings
@@ -47,7 +47,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def run(env: dict[str, str], *arguments: str) -> Result:
-    return CliRunner().invoke(plan, arguments, obj=Settings.from_env(env), standalone_mode=False)
+    return CliRunner(env=env).invoke(cli, ["plan", *arguments], standalone_mode=False)
 
 
 def made(env: dict[str, str], *arguments: str) -> dict[str, Any]:
