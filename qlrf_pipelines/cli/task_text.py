@@ -7,11 +7,14 @@ from typing import Any
 
 import yaml
 
-from qlrf_pipelines.cli.texts import plain_cell
+from qlrf_pipelines.cli.texts import plain_cell, plain_table
 from qlrf_pipelines.domain.approval import Approved, Expired, Pending, Standing
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.task_steps import facts_of
 from qlrf_pipelines.domain.tasks import Document, Record, Task, TaskState
+
+_COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
+PREFIX = 8
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -36,6 +39,17 @@ def task_facts(task: Task) -> dict[str, Any]:
 
 
 _WAITING = (TaskState.AWAITING_APPROVAL, TaskState.PLANNED)
+
+
+def listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of tasks as a table, a line each; rich would take longer than everything else."""
+    short = {"digest": PREFIX, "title": 60}
+    cells = [[_cut(row[name], short.get(name)) for name in _COLUMNS] for row in rows]
+    return plain_table(_COLUMNS, cells)
+
+
+def _cut(value: object, length: int | None) -> object:
+    return value if length is None else str(value)[:length]
 
 
 def record_facts(record: Record, standing: Standing) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
+from qlrf_pipelines.cli.output import emit_json, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options
-from qlrf_pipelines.cli.task_text import record_facts, shown, task_facts
+from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
 from qlrf_pipelines.domain.approval import Conditions, DecisionKind, Requirement
 from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
@@ -26,9 +26,6 @@ from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from qlrf_pipelines.ports.world import World
-
-_COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
-PREFIX = 8
 
 
 def _world(settings: Settings) -> "World":
@@ -93,9 +90,12 @@ def list_command(
         rows += [task_facts(task) for task in page]
         if len(page) == limit:
             say(f"{name} has more: --tenant {name} --before {page[-1].id}")
-    if not as_json:
-        rows = [{**row, "digest": row["digest"][:PREFIX]} for row in rows]
-    emit_rows(rows, as_json=as_json, columns=_COLUMNS, title="Tasks", empty="Nothing waits.")
+    if as_json:
+        emit_json(rows)
+    elif rows:
+        click.echo(listed(rows))
+    else:
+        say("Nothing waits.")
 
 
 @group.command("show")
