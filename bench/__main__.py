@@ -12,7 +12,7 @@ import platform
 import sys
 from pathlib import Path
 
-MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "demo")
+MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo", "canary")
 
 
 def machine() -> dict[str, object]:

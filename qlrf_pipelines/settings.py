@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.domain.roles import Role
 
 
 def _setting(variable: str, default: str, doc: str, kind: Callable[[str], Any] = str) -> Any:  # noqa: ANN401
@@ -20,8 +21,21 @@ def _positive(text: str) -> int:
     return number
 
 
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none of {', '.join(Role)}") from None
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
+
+
+def _http_url(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("it begins with neither http:// nor https://")
+    return text
 
 
 def _marts(text: str) -> str:
@@ -103,8 +117,30 @@ class Settings:
     keep_hours: int = _setting(
         "QLRF_LAKE_KEEP_HOURS", "168", "How long the lake keeps old snapshots.", _positive
     )
+    opa_url: str = _setting(
+        "QLRF_OPA_URL",
+        "",
+        "An Open Policy Agent server that judges plans (default: judged in this process).",
+        _http_url,
+    )
+    opa_timeout: int = _setting(
+        "QLRF_OPA_TIMEOUT",
+        "5",
+        "Seconds that server has for a decision; a late one is a denial.",
+        _positive,
+    )
     ui_port: int = _setting(
         "QLRF_UI_PORT", "3000", "Port of the Dagster UI on 127.0.0.1.", _positive
+    )
+
+    operator: str = _setting(
+        "QLRF_OPERATOR", "", "Who decides on the command line (default: the machine's user)."
+    )
+    role: Role = _setting(
+        "QLRF_ROLE",
+        "viewer",
+        "The operator's role: viewer, operator, engineer or admin; the machine is trusted.",
+        _role,
     )
 
     @classmethod

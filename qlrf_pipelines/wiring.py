@@ -14,13 +14,19 @@ from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
+    from qlrf_pipelines.domain.canary import Provider
+    from qlrf_pipelines.ports.analyses import Analyses
     from qlrf_pipelines.ports.clock import Clock
     from qlrf_pipelines.ports.clouds import Clouds
+    from qlrf_pipelines.ports.contracts import PlanContract
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.lake import Lake
+    from qlrf_pipelines.ports.metrics import MetricSource
+    from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
+    from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
     from resources.clouds.aws.simulator.process import Simulator
@@ -48,6 +54,61 @@ def controls() -> "ControlStore":
     from resources.controls import FolderControls
 
     return FolderControls()
+
+
+def policies() -> "PolicyStore":
+    """The policy packages shipped with the platform."""
+    from resources.policy.folder import FolderPolicies
+
+    return FolderPolicies()
+
+
+def policy(settings: Settings) -> "PolicyEngine":
+    """Who judges by the policies: this process, or the OPA server of the settings.
+
+    Raises:
+        Rejected: the shipped policies cannot be used.
+    """
+    if settings.opa_url:
+        from resources.policy.server import OpaServer
+
+        return OpaServer(settings.opa_url, timeout_seconds=settings.opa_timeout)
+    from resources.policy.embedded import EmbeddedPolicies
+
+    return EmbeddedPolicies(policies().load())
+
+
+def plan_contract() -> "PlanContract":
+    """The contract every generated plan is held against."""
+    from resources.plan_contract import SchemaPlanContract
+
+    return SchemaPlanContract()
+
+
+def policy_tests() -> "PolicyTests":
+    """Who runs the tests written beside the policies."""
+    from resources.policy.embedded import EmbeddedTests
+
+    return EmbeddedTests()
+
+
+def analyses() -> "Analyses":
+    """The canary analyses shipped with the platform, and any file."""
+    from resources.canary import FolderAnalyses
+
+    return FolderAnalyses()
+
+
+def metrics(provider: "Provider") -> "MetricSource":
+    """The metrics of a provider, its secrets resolved now; an SDK is loaded if it needs one.
+
+    Raises:
+        Rejected: credentials lead nowhere, or there is no such kind of provider.
+    """
+    from resources.metrics.providers import metric_source
+    from resources.secrets import Secrets
+
+    return metric_source(provider, secrets=Secrets(os.environ))  # noqa: TID251  as in clouds()
 
 
 def lake(settings: Settings) -> "Lake":
@@ -159,6 +220,14 @@ def simulator() -> "AbstractContextManager[Simulator]":
     return running()
 
 
+def tasks(settings: Settings) -> "Tasks":
+    """What waits for people; a command that only looks loads no lake and no cloud."""
+    from resources.database.sessions import Sessions
+    from resources.database.tasks import SqlTasks
+
+    return SqlTasks(Sessions(settings))
+
+
 def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
@@ -171,6 +240,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
     from resources.database.sessions import Sessions
+    from resources.database.tasks import SqlTasks
     from resources.progress import SilentProgress
 
     sessions = Sessions(settings)
@@ -185,6 +255,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         ledger=SqlLedger(sessions),
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
+        tasks=SqlTasks(sessions),
         warehouse=warehouse(settings),
         progress=progress or SilentProgress(),
     )

@@ -11,18 +11,19 @@ from qlrf_pipelines.domain.estate import Estate
 from qlrf_pipelines.domain.problems import InvalidEstate, Problem
 from qlrf_pipelines.ports.estate import EstateStore
 from resources.estate_build import build_estate
-from resources.estate_rules import Contract, find_conflicts
+from resources.estate_contracts import Contract
+from resources.estate_rules import find_conflicts
 from resources.estate_schema import find_breaches
 from resources.estate_yaml import Place, read_yaml
 
-FOLDERS = ("tenants", "images", "exemptions")
+FOLDERS = ("tenants", "images", "exemptions", "patches")
 SUFFIXES = (".yaml", ".yml")
 # Outside those folders other tools' YAML may live; ours is read wherever it is.
 _OURS = re.compile(rb"^(\{?\s*)[\"']?apiVersion[\"']?\s*:\s*[\"']?qlrf/", re.MULTILINE)
 
 
 class FolderEstate(EstateStore):
-    """Contracts below one folder: tenants/, images/ and exemptions/, or wherever they lie."""
+    """Contracts below one folder: in FOLDERS, or wherever they lie."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

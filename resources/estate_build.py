@@ -17,7 +17,9 @@ from qlrf_pipelines.domain.estate import (
     Tenant,
     TenantId,
 )
+from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
+from resources.estate_patches import build_changes, build_policy
 from resources.estate_rules import moment
 
 # Without a map, every environment goes by its own name: production must never pass for less.
@@ -27,17 +29,21 @@ _OWN_NAMES = {environment.value: environment for environment in Environment}
 def build_estate(values: Iterable[dict[str, Any]]) -> Estate:
     """The estate these contracts declare, sorted by name."""
     tenants, images, exemptions = [], [], []
+    patches: list[PatchPolicy] = []
     for value in values:
         if value["kind"] == "Tenant":
             tenants.append(_tenant(value))
         elif value["kind"] == "GoldenImage":
             images.append(_image(value))
-        else:
+        elif value["kind"] == "PatchPolicy":
+            patches.append(build_policy(value))
+        elif value["kind"] == "Exemption":
             exemptions.append(_exemption(value))
     return Estate(
         tenants=tuple(sorted(tenants, key=lambda t: t.name)),
         images=tuple(sorted(images, key=lambda i: (i.tenant or "", i.family))),
         exemptions=tuple(sorted(exemptions, key=lambda e: (e.tenant, e.name))),
+        patches=tuple(sorted(patches, key=lambda p: (p.tenant or "", p.name))),
     )
 
 
@@ -50,6 +56,7 @@ def _tenant(value: dict[str, Any]) -> Tenant:
         environments=_environment_rule(spec.get("environments", {})),
         drift=_drift_rule(spec.get("drift", {})),
         safety=_safety_rule(spec.get("safety", {})),
+        changes=build_changes(spec.get("changes", {})),
     )
 
 
@@ -106,6 +113,7 @@ def _image(value: dict[str, Any]) -> GoldenImage:
         arch=spec["os"]["arch"],
         cis_level=None if spec.get("cisLevel") is None else int(spec["cisLevel"]),
         versions=tuple(_version(item) for item in spec["versions"]),
+        windows=spec.get("windows"),
     )
 
 

@@ -3,63 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import ImageStatus
+from resources.estate_contracts import Contract
+from resources.estate_patch_rules import (
+    find_change_problems,
+    find_patch_problems,
+    find_windows_problems,
+)
 from resources.estate_yaml import Document, Place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """A document and the places in it that are already known to be wrong."""
-
-    document: Document
-    wrong: frozenset[Place]
-
-    def get(self, *place: str | int) -> Any:  # noqa: ANN401
-        """The value at a place; None if it is missing or already reported as wrong."""
-        value: Any = self.document.value
-        if () in self.wrong:
-            return None
-        for length, part in enumerate(place, 1):
-            if place[:length] in self.wrong:
-                return None
-            try:
-                value = value[part]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return value
-
-    def texts(self, *place: str | int) -> dict[str, str]:
-        """The entries of a mapping that are text and not already wrong."""
-        found = self.get(*place)
-        keys = found if isinstance(found, dict) else {}
-        return {k: v for k in keys if isinstance(v := self.get(*place, k), str)}
-
-    def count(self, *place: str | int) -> int:
-        """How many items the list at a place has."""
-        found = self.get(*place)
-        return len(found) if isinstance(found, list) else 0
-
-    @property
-    def kind(self) -> str | None:
-        """Tenant, GoldenImage, Exemption; None if it is none of these."""
-        found = self.get("kind")
-        return found if isinstance(found, str) else None
-
-    @property
-    def name(self) -> str | None:
-        """The contract's own name."""
-        found = self.get("metadata", "name")
-        return found if isinstance(found, str) else None
-
-    @property
-    def tenant(self) -> str | None:
-        """The tenant the contract names; None if it names none."""
-        found = self.get("metadata", "tenant")
-        return found if isinstance(found, str) else None
 
 
 def moment(text: object) -> datetime | None:
@@ -87,8 +41,12 @@ def _within(contract: Contract) -> Iterator[Problem]:
         ]
         yield from _repeated(contract, places, remedy="give every connector its own name")
         yield from _folded_values(contract)
+        yield from find_change_problems(contract)
     elif contract.kind == "GoldenImage":
         yield from _versions(contract)
+        yield from find_windows_problems(contract)
+    elif contract.kind == "PatchPolicy":
+        yield from find_patch_problems(contract)
     elif contract.kind == "Exemption":
         yield from _moment_at(contract, ("spec", "expiresAt"))
 

@@ -23,6 +23,8 @@ SCHEMAS = {
     "Tenant": "tenant.schema.json",
     "GoldenImage": "golden_image.schema.json",
     "Exemption": "exemption.schema.json",
+    "CanaryAnalysis": "canary_analysis.schema.json",
+    "PatchPolicy": "patch_policy.schema.json",
 }
 _TYPES = {
     "string": ("text", "give it a value"),

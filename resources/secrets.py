@@ -22,9 +22,19 @@ class Secrets:
         Raises:
             Rejected: a reference leads nowhere; the message names the connector and all of them.
         """
+        return self.resolved(
+            connector.credentials, owner=f"Connector {connector.name} of tenant {connector.tenant}"
+        )
+
+    def resolved(self, references: Mapping[str, str], *, owner: str) -> dict[str, str]:
+        """The secrets behind these references, resolved now.
+
+        Raises:
+            Rejected: a reference leads nowhere; the message names the owner and all of them.
+        """
         found: dict[str, str] = {}
         missing: list[str] = []
-        for name, reference in connector.credentials.items():
+        for name, reference in references.items():
             value = self._resolve(reference)
             if value:
                 found[name] = value
@@ -32,7 +42,7 @@ class Secrets:
                 missing.append(f"{name} ({_shown(reference)})")
         if missing:
             raise Rejected(
-                f"Connector {connector.name} of tenant {connector.tenant}: credentials not found: "
+                f"{owner}: credentials not found: "
                 f"{', '.join(sorted(missing))}; set the variable or write the file."
             )
         return found

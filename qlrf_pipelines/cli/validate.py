@@ -9,7 +9,7 @@ from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say
 from qlrf_pipelines.domain.problems import InvalidEstate
 from qlrf_pipelines.settings import Settings
 
-_COLUMNS = ("tenants", "connectors", "images", "versions", "exemptions", "expired")
+_COLUMNS = ("tenants", "connectors", "images", "versions", "exemptions", "expired", "patches")
 
 
 @click.command("validate")

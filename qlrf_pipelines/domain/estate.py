@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NewType
+from typing import Any, NewType
 
+from qlrf_pipelines.domain.autonomy import AutonomyRules
+from qlrf_pipelines.domain.change_risk import RiskRule
+from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
 
 TenantId = NewType("TenantId", str)
@@ -54,6 +57,15 @@ class SafetyRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRules:
+    """How changes are planned: the zone people live in, what is risky, what needs approval."""
+
+    timezone: str = "UTC"
+    risk: RiskRule = field(default_factory=RiskRule)
+    autonomy: AutonomyRules = field(default_factory=AutonomyRules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer: its connectors and the rules it set for itself."""
 
@@ -63,6 +75,7 @@ class Tenant:
     environments: EnvironmentRule = field(default_factory=EnvironmentRule)
     drift: DriftRule = field(default_factory=DriftRule)
     safety: SafetyRule = field(default_factory=SafetyRule)
+    changes: ChangeRules = field(default_factory=ChangeRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +100,10 @@ class ImageVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenImage:
-    """A family of images; `tenant` None means it is shared by all tenants."""
+    """A family of images; `tenant` None means it is shared by all tenants.
+
+    `windows` is what a Windows baseline declares beside its versions, as its contract has it.
+    """
 
     family: str
     tenant: TenantId | None
@@ -96,6 +112,7 @@ class GoldenImage:
     arch: str
     cis_level: int | None
     versions: tuple[ImageVersion, ...]
+    windows: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +145,7 @@ class Estate:
     tenants: tuple[Tenant, ...] = ()
     images: tuple[GoldenImage, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
+    patches: tuple[PatchPolicy, ...] = ()
 
     def images_of(self, tenant: TenantId) -> tuple[GoldenImage, ...]:
         """The golden images a tenant may use: its own, and the shared ones it did not override."""
@@ -139,3 +157,10 @@ class Estate:
     def exemptions_of(self, tenant: TenantId) -> tuple[Exemption, ...]:
         """The exemptions a tenant declared, live and expired."""
         return tuple(item for item in self.exemptions if item.tenant == tenant)
+
+    def patches_of(self, tenant: TenantId) -> tuple[PatchPolicy, ...]:
+        """The patch policies a tenant may use: its own, and the shared ones it did not override."""
+        own = tuple(policy for policy in self.patches if policy.tenant == tenant)
+        overridden = {policy.name for policy in own}
+        shared = (p for p in self.patches if p.tenant is None and p.name not in overridden)
+        return own + tuple(shared)

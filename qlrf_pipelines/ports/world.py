@@ -12,6 +12,7 @@ from qlrf_pipelines.ports.lake import Lake
 from qlrf_pipelines.ports.ledger import Ledger
 from qlrf_pipelines.ports.locks import Locks
 from qlrf_pipelines.ports.progress import Progress
+from qlrf_pipelines.ports.tasks import Tasks
 from qlrf_pipelines.ports.warehouse import Warehouse
 
 
@@ -29,5 +30,6 @@ class World:
     ledger: Ledger
     locks: Locks
     acceptances: Acceptances
+    tasks: Tasks
     warehouse: Warehouse
     progress: Progress

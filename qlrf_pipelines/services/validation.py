@@ -6,6 +6,7 @@ from datetime import datetime
 
 from qlrf_pipelines.domain.estate import Estate, Exemption, Tenant
 from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.ports.clock import Clock
 from qlrf_pipelines.ports.estate import EstateStore
 
@@ -20,6 +21,7 @@ class Validation:
     versions: int
     exemptions: int
     expired: int
+    patches: int
     warnings: tuple[str, ...]
 
 
@@ -37,6 +39,7 @@ def validate(store: EstateStore, clock: Clock) -> Validation:
         versions=sum(len(image.versions) for image in estate.images),
         exemptions=len(estate.exemptions),
         expired=sum(item.expires_at <= now for item in estate.exemptions),
+        patches=len(estate.patches),
         warnings=tuple(find_warnings(estate, now)),
     )
 
@@ -54,6 +57,8 @@ def find_warnings(estate: Estate, now: datetime) -> Iterator[str]:
                 )
     for exemption in estate.exemptions:
         yield from _of_exemption(estate, exemption, now)
+    for policy in estate.patches:
+        yield from _of_policy(estate, policy)
 
 
 def _of_tenant(estate: Estate, tenant: Tenant) -> Iterator[str]:
@@ -76,3 +81,18 @@ def _of_exemption(estate: Estate, exemption: Exemption, now: datetime) -> Iterat
     known = {image.family for image in estate.images_of(exemption.tenant)}
     for family in sorted(set(exemption.selector.families) - known):
         yield f"{name} selects the family {family}, which no golden image is; check its name."
+
+
+def _of_policy(estate: Estate, policy: PatchPolicy) -> Iterator[str]:
+    """Families a policy names that none of the tenants that may use it has."""
+    known = {
+        image.family
+        for image in estate.images
+        if policy.tenant in (None, image.tenant or policy.tenant)
+    }
+    named = {*policy.selector.families, *filter(None, (policy.source.family,))}
+    for family in sorted(named - known):
+        yield (
+            f"Patch policy {policy.name} names the family {family}, which no golden image is;"
+            " check its name."
+        )

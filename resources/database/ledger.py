@@ -56,7 +56,7 @@ class SqlLedger(Ledger):
         def work(connection: sa.Connection) -> None:
             newest.clear()
             for tenant, new in entries.items():
-                newest.append(_extend(connection, tenant, new))
+                newest.append(extend(connection, tenant, new))
 
         try:
             self._sessions.run(work)
@@ -96,7 +96,12 @@ class SqlLedger(Ledger):
         return self._sessions.run(work)
 
 
-def _extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]) -> Entry:
+def extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]) -> Entry:
+    """Add to a tenant's chain within a transaction; nobody else adds to it before that ends.
+
+    Raises:
+        Rejected: an entry's content is not JSON.
+    """
     enter_tenant(connection, tenant)
     connection.execute(_TURN, {"key": advisory_key(f"ledger:{tenant}")})
     head = _head(connection, tenant)
@@ -138,17 +143,18 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         kind=row["kind"],
         subject=row["subject"],
         recorded_at=row["recorded_at"].astimezone(UTC),
-        content=json.loads(row["content"], parse_int=_number),
+        content=json.loads(row["content"], parse_int=number),
         previous_hash=row["previous_hash"],
         hash=row["hash"],
     )
 
 
-def _number(digits: str) -> int | float:
+def number(digits: str) -> int | float:
+    """An integer of canonical JSON, as something that has that canonical form again."""
     # Canonical JSON writes the float 1e17 as an integer, which an int of Python may not become
     # again: it would have no canonical form.
-    number = int(digits)
-    return number if abs(number) < 2**53 else float(digits)
+    found = int(digits)
+    return found if abs(found) < 2**53 else float(digits)
 
 
 def _aware(moment: datetime) -> datetime:

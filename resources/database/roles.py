@@ -26,7 +26,14 @@ ROLES = (OWNER, APP, MARTS, READER, DAGSTER)
 CONTROL_DATABASE = "qlrf"
 DAGSTER_DATABASE = "dagster"
 EDITION = 1  # raise it when this module changes what is made; every cluster then gets it once
-TENANT_TABLES = ("evidence", "scope_acceptances")
+TENANT_TABLES = (
+    "evidence",
+    "scope_acceptances",
+    "task",
+    "task_document",
+    "task_decision",
+    "task_claim",
+)
 
 
 def make_roles(connection: Any, password: Callable[[str], str | None]) -> None:  # noqa: ANN401

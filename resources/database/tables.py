@@ -27,3 +27,81 @@ SCOPE_ACCEPTANCES = sa.Table(
     sa.Column("accepted_by", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
+
+TASK = sa.Table(
+    "task",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("requirement", sa.Text, nullable=False),
+    sa.Column("launch", sa.Text, nullable=True),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("reminded", sa.Integer, nullable=False),
+    sa.Column("review_due", sa.Boolean, nullable=False),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+    # Numbers of entries in the tenant's ledger, which is added to by one at a time: whoever has
+    # seen a number has seen every smaller one.
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("ready_seq", sa.BigInteger, nullable=True),
+)
+
+TASK_DOCUMENT = sa.Table(
+    "task_document",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    # Canonical JSON as text, as in the ledger: the digest is over these very values.
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+TASK_DECISION = sa.Table(
+    "task_decision",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("not_after", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("max_batch", sa.Integer, nullable=True),
+    sa.Column("delegate", sa.Text, nullable=False),
+)
+
+TASK_CLAIM = sa.Table(
+    "task_claim",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+# Names of tenants and nothing else of theirs: whom a sensor has to look at, one tenant at a time.
+TASK_REGISTRY = sa.Table(
+    "task_registry",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)

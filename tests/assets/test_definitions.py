@@ -96,6 +96,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
     assert {job.name for job in repository.get_all_jobs()} == {
         "refresh",
         "lake_upkeep",
+        "approved_change",
         "__ASSET_JOB",
     }
     assert {
@@ -105,7 +106,9 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "lake_upkeep_schedule": ("23 3 * * *", "RUNNING"),
     }
     assert {s.name: s.default_status.value for s in repository.sensor_defs} == {
-        "tenant_sync": "RUNNING"
+        "tenant_sync": "RUNNING",
+        "decision_sensor": "RUNNING",
+        "expiry_sweep": "RUNNING",
     }
 
 

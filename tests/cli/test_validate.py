@@ -34,6 +34,7 @@ def test_without_a_path_the_estate_of_the_settings_is_checked(tmp_path: Path) ->
         "versions": 2,
         "exemptions": 1,
         "expired": 0,
+        "patches": 0,
         "warnings": [],
     }
 

@@ -11,6 +11,7 @@ from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
 from tests.fakes.progress import FakeProgress
+from tests.fakes.tasks import FakeTasks
 
 
 def fake_world(**overrides: Any) -> World:
@@ -21,7 +22,8 @@ def fake_world(**overrides: Any) -> World:
         "engine": FakeEngine(),
         "clouds": {},
         "lake": FakeLake(),
-        "ledger": FakeLedger(),
+        "ledger": (ledger := overrides.get("ledger") or FakeLedger()),
+        "tasks": FakeTasks(ledger),
         "locks": FakeLocks(),
         "acceptances": FakeAcceptances(),
         "progress": FakeProgress(),

@@ -12,9 +12,11 @@ from qlrf_pipelines.domain.estate import (
     Tenant,
     TenantId,
 )
+from qlrf_pipelines.domain.patching import PatchSelector
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, ImageStatus, Platform
 from qlrf_pipelines.services.validation import Validation, validate
 from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.drifted import policy
 from tests.fakes.estate import FakeEstate
 
 ACME = TenantId("acme")
@@ -60,7 +62,14 @@ def check(**parts: object) -> Validation:
 
 def test_a_good_estate_is_counted_and_gives_no_warning() -> None:
     assert check() == Validation(
-        tenants=1, connectors=1, images=1, versions=1, exemptions=1, expired=0, warnings=()
+        tenants=1,
+        connectors=1,
+        images=1,
+        versions=1,
+        exemptions=1,
+        expired=0,
+        patches=0,
+        warnings=(),
     )
 
 
@@ -96,3 +105,15 @@ def test_an_exemption_of_a_family_that_does_not_exist_is_warned_of() -> None:
     (warning,) = check(exemptions=(exemption(family="linucks"),)).warnings
 
     assert "the family linucks" in warning
+
+
+def test_a_patch_policy_for_a_family_nobody_declared_is_warned_of() -> None:
+    selector = PatchSelector(families=("ql-bass-linux",))
+
+    found = check(patches=(policy(selector=selector),))
+
+    assert found.patches == 1
+    assert found.warnings == (
+        "Patch policy maintenance names the family ql-bass-linux, which no golden image is;"
+        " check its name.",
+    )

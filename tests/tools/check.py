@@ -19,6 +19,7 @@ from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.settings import Settings
 from tests.tools.docs import CONTRACTS, ROOT, SCHEMAS, stale
 
+SUFFIXES = (".yaml", ".json")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -33,7 +34,8 @@ def check_schemas() -> str:
         schema = json.loads(file.read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)
         schemas[schema["title"]] = jsonschema.Draft202012Validator(schema)
-    examples = sorted((CONTRACTS / "examples").rglob("*.yaml"))
+    # JSON is YAML too: what the platform itself writes has its example in JSON.
+    examples = sorted(f for f in (CONTRACTS / "examples").rglob("*.*") if f.suffix in SUFFIXES)
     for example in examples:
         # A plain reading: the strict one, with its own errors, is the next check.
         value = yaml.load(example.read_text(encoding="utf-8"), Loader=_JsonLoader)

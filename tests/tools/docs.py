@@ -30,6 +30,9 @@ SCHEMAS = {
     "tenant.schema.json": "tenants/acme.yaml",
     "golden_image.schema.json": "images/ql-base-linux.yaml",
     "exemption.schema.json": "exemptions/legacy-db.yaml",
+    "canary_analysis.schema.json": "../../policies/canary/standard.yaml",
+    "patch_policy.schema.json": "patches/critical-security.yaml",
+    "plan.schema.json": "plans/drift-plan.json",
 }
 
 
@@ -73,10 +76,12 @@ def contracts_reference() -> str:
     parts.append("How to write them: [the guide](../guide/contracts.md).\n")
     for file, example in SCHEMAS.items():
         schema = json.loads((CONTRACTS / file).read_text(encoding="utf-8"))
-        text = (CONTRACTS / "examples" / example).read_text(encoding="utf-8")
+        source = (CONTRACTS / "examples" / example).resolve()
+        text = source.read_text(encoding="utf-8")
         parts.append(f"## {schema['title']}\n\n{schema['description']}\n")
         parts.append(_table(("field", "", "value", "what it is"), list(_fields(schema, ""))))
-        parts.append(f"From `contracts/examples/{example}`:\n\n```yaml\n{text}```\n")
+        fence = example.rpartition(".")[2]
+        parts.append(f"From `{source.relative_to(ROOT)}`:\n\n```{fence}\n{text}```\n")
     return "\n".join(parts)
 
 

@@ -15,6 +15,8 @@ from resources.database import roles
 from resources.database.acceptances import SqlAcceptances
 from resources.database.ledger import SqlLedger
 from resources.database.sessions import Sessions
+from resources.database.tasks import SqlTasks
+from tests.fakes.approvals import begun
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TENANTS = st.sampled_from(
@@ -69,6 +71,7 @@ def test_every_tenant_sees_exactly_what_was_written_for_it(sessions, operations)
 def test_no_statement_of_one_tenant_reaches_anothers_rows(postgres, sessions, mine, theirs):
     SqlAcceptances(sessions).accept(theirs, word(theirs, 1))
     SqlLedger(sessions).append({theirs: [fact(theirs)]})
+    begun(SqlTasks(sessions), theirs)
     reached = 0 if mine != theirs else 1
 
     with postgres.connected() as connection, connection.cursor() as cursor:
@@ -107,6 +110,13 @@ FOREIGN_ROWS = {
     "evidence": "INSERT INTO evidence VALUES ('beta', 1, 'k', 's', now(), '{}', "
     "repeat('0', 64), repeat('1', 64))",
     "scope_acceptances": "INSERT INTO scope_acceptances VALUES ('beta', 's', now(), 'me', 'why')",
+    "task": "INSERT INTO task VALUES ('beta', 'i', 'k', 'k', 't', 'approved', 1, repeat('0', 64), "
+    "'s', 'me', now(), '{}', NULL, now(), 0, false, NULL, 1, 1)",
+    "task_document": "INSERT INTO task_document VALUES ('beta', 'i', 1, repeat('0', 64), '{}', "
+    "'{}', 'me', now())",
+    "task_decision": "INSERT INTO task_decision VALUES ('beta', 'i', 1, 1, repeat('0', 64), "
+    "'approve', 'me', 'admin', now(), '', NULL, NULL, NULL, '')",
+    "task_claim": "INSERT INTO task_claim VALUES ('beta', 'i', repeat('0', 64), 's', 'me', now())",
 }
 
 

@@ -1,0 +1,150 @@
+"""A task as people and programs read it."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from qlrf_pipelines.cli.texts import plain_cell, plain_table
+from qlrf_pipelines.domain.approval import Approved, Expired, Pending, Standing
+from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.task_steps import facts_of
+from qlrf_pipelines.domain.tasks import Document, Record, Task, TaskState
+
+_COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
+PREFIX = 8
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """A task as one row."""
+    return {
+        "tenant": task.tenant,
+        "id": task.id,
+        "kind": task.kind,
+        "state": task.state.value,
+        "title": task.title,
+        "requested_by": task.requested_by,
+        "requested_at": task.requested_at,
+        "digest": task.digest,
+        "revision": task.revision,
+        "quorum": task.requirement.quorum,
+        "due": task.requirement.expires_at if task.state in _WAITING else None,
+        "reminded": task.reminded,
+        "review_due": task.review_due,
+        "job": task.launch.job if task.launch else None,
+        "note": "review due" if task.review_due else "",
+    }
+
+
+_WAITING = (TaskState.AWAITING_APPROVAL, TaskState.PLANNED)
+
+
+def listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of tasks as a table, a line each; rich would take longer than everything else."""
+    short = {"digest": PREFIX, "title": 60}
+    cells = [[_cut(row[name], short.get(name)) for name in _COLUMNS] for row in rows]
+    return plain_table(_COLUMNS, cells)
+
+
+def _cut(value: object, length: int | None) -> object:
+    return value if length is None else str(value)[:length]
+
+
+def record_facts(record: Record, standing: Standing) -> dict[str, Any]:
+    """Everything about a task, for a program."""
+    return {
+        **task_facts(record.task),
+        "standing": {"is": type(standing).__name__.lower(), **asdict(standing)},
+        "document": dict(record.document.content),
+        "context": dict(record.document.context),
+        "decisions": [
+            {"kind": one.kind.value, "at": one.at, "digest": one.digest, **facts_of(one)}
+            for one in record.decisions
+        ],
+        "claims": [asdict(one) for one in record.claims],
+    }
+
+
+def shown(record: Record, standing: Standing, *, earlier: Sequence[Document]) -> str:
+    """Everything about a task, for somebody who has to decide."""
+    return "\n".join(_lines(record, standing, earlier))
+
+
+def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> Iterator[str]:
+    task, need = record.task, record.task.requirement
+    yield f"Task       {task.id}  (tenant {plain_cell(task.tenant)}, {plain_cell(task.kind)})"
+    yield f"Title      {plain_cell(task.title)}"
+    yield f"State      {task.state}: {said(standing)}"
+    yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
+    eyes = ", never who asked" if need.four_eyes else ""
+    yield f"Needs      {need.quorum} of role {need.role} or higher{eyes}"
+    yield f"Runs       {f'job {plain_cell(task.launch.job)}' if task.launch else 'no job'}"
+    yield f"Revision   {task.revision}"
+    yield f"Digest     {task.digest}"
+    if task.review_due:
+        yield "REVIEW DUE the glass was broken; somebody else must look at it"
+    yield "\nWhat would be done:\n"
+    yield from (f"  {line}" for line in _yaml(record.document.content))
+    if record.document.context:
+        yield "\nDecided upon:\n"
+        yield from (f"  {line}" for line in _yaml(record.document.context))
+    if changed := list(_changes(earlier)):
+        yield "\nChanged since the last revision:\n"
+        yield from (f"  {line}" for line in changed)
+    if record.decisions:
+        yield "\nDecisions:\n"
+        yield from (f"  {_decision(record, at)}" for at in range(len(record.decisions)))
+    for claim in record.claims:
+        yield f"\nCarried out by run {claim.holder} since {iso(claim.claimed_at, digits=False)}"
+
+
+def said(standing: Standing) -> str:
+    """A standing in words."""
+    if isinstance(standing, Pending):
+        until = iso(standing.until, digits=False)
+        return f"{standing.have} of {standing.need} approvals, until {until}"
+    if isinstance(standing, Approved):
+        how = "with the glass broken, " if standing.broke_glass else ""
+        limits = _limits(standing)
+        by = ", ".join(plain_cell(name) for name in standing.by)
+        until = iso(standing.until, digits=False)
+        return f"approved by {by}, {how}to start before {until}{limits}"
+    if isinstance(standing, Expired):
+        return f"time ran out at {iso(standing.at, digits=False)}"
+    return f"{plain_cell(standing.by)}: {plain_cell(standing.reason)}"
+
+
+def _limits(standing: Approved) -> str:
+    limits, parts = standing.conditions, []
+    if limits.not_before:
+        parts.append(f"not before {iso(limits.not_before, digits=False)}")
+    if limits.max_batch:
+        parts.append(f"at most {limits.max_batch} at once")
+    return "".join(f", {part}" for part in parts)
+
+
+def _decision(record: Record, at: int) -> str:
+    one = record.decisions[at]
+    of = "" if one.revision == record.task.revision else f" of revision {one.revision}"
+    to = f" to {plain_cell(one.delegate)}" if one.delegate else ""
+    why = f": {plain_cell(one.reason)}" if one.reason else ""
+    when = iso(one.at, digits=False)
+    return f"{when} {plain_cell(one.by)} ({one.role}) {one.kind}{to}{of}{why}"
+
+
+def _yaml(value: Mapping[str, Any]) -> list[str]:
+    # YAML writes out whatever a terminal might obey.
+    text: str = yaml.safe_dump(dict(value), sort_keys=True, allow_unicode=True, width=100)
+    return text.splitlines()
+
+
+def _changes(revisions: Sequence[Document]) -> Iterator[str]:
+    if len(revisions) < 2:
+        return
+    old, new = (
+        _yaml({**one.content, **({"(decided upon)": one.context} if one.context else {})})
+        for one in revisions[-2:]
+    )
+    yield from list(difflib.unified_diff(old, new, lineterm="", n=2))[2:]

@@ -1,0 +1,303 @@
+"""Approvals: what is asked for, what people decided, and what that comes to.
+
+`standing` is a pure function of rows. It is asked when a decision is made and asked again, under
+the task's lock, when something is about to run; nothing it once said is remembered.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from qlrf_pipelines.domain.roles import Permission, Role, may, person
+from qlrf_pipelines.domain.vocabulary import RiskLevel
+
+DAY = timedelta(hours=24)
+
+
+class DecisionKind(StrEnum):
+    """What a person can say about what is shown to them."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REQUEST_CHANGES = "request_changes"
+    REVOKE = "revoke"
+    DELEGATE = "delegate"
+    BREAK_GLASS = "break_glass"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Limits an approver set: when it may start, and how many assets at once."""
+
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    max_batch: int | None = None
+
+    def within(self, other: "Conditions") -> "Conditions":
+        """Both sets of limits at once: the strictest of each."""
+        return Conditions(
+            not_before=max(filter(None, (self.not_before, other.not_before)), default=None),
+            not_after=min(filter(None, (self.not_after, other.not_after)), default=None),
+            max_batch=min(
+                (one for one in (self.max_batch, other.max_batch) if one is not None), default=None
+            ),
+        )
+
+    @property
+    def possible(self) -> bool:
+        """Whether any moment and any batch meets them."""
+        if self.max_batch is not None and self.max_batch < 1:
+            return False
+        return not (self.not_before and self.not_after and self.not_before >= self.not_after)
+
+
+NO_CONDITIONS = Conditions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What it takes: how many people of which role, by when, and for how long it then holds."""
+
+    expires_at: datetime
+    quorum: int = 1
+    four_eyes: bool = True
+    role: Role = Role.ENGINEER
+    valid_for: timedelta = DAY
+    remind_every: timedelta = timedelta(hours=8)
+    break_glass: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One person's word on one revision of one document."""
+
+    number: int
+    revision: int
+    digest: str
+    kind: DecisionKind
+    by: str
+    role: Role
+    at: datetime
+    reason: str = ""
+    conditions: Conditions = NO_CONDITIONS
+    delegate: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Not enough people have approved yet."""
+
+    have: int
+    need: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """Enough people approved this digest; it may start within the conditions, until then."""
+
+    by: tuple[str, ...]
+    at: datetime
+    until: datetime
+    conditions: Conditions
+    broke_glass: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Somebody who may decide said no."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesRequested:
+    """Somebody who may decide wants another document."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """An approval was taken back before anything started."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """Time ran out: nobody decided, or what was decided was not used."""
+
+    at: datetime
+
+
+Standing = Pending | Approved | Rejected | ChangesRequested | Revoked | Expired
+
+
+def requirement_for(risk: RiskLevel, *, now: datetime, within: timedelta = DAY) -> Requirement:
+    """What a risk asks for: one engineer, for a critical one two; never the requester."""
+    return Requirement(expires_at=now + within, quorum=2 if risk is RiskLevel.CRITICAL else 1)
+
+
+def standing(
+    requirement: Requirement,
+    decisions: Iterable[Decision],
+    *,
+    digest: str,
+    requester: str,
+    now: datetime,
+) -> Standing:
+    """What the decisions about this digest come to at this moment.
+
+    Decisions about another digest, by people who may not decide, or made after time ran out count
+    for nothing. Of several, the first that ends the matter stands.
+    """
+    counted: list[Decision] = []
+    approved: Approved | None = None
+    for decision in sorted(decisions, key=lambda one: one.number):
+        if decision.digest != digest or why_not(requirement, decision, requester, counted):
+            continue
+        if decision.at >= (approved.until if approved else requirement.expires_at):
+            break
+        if (ended := _ended(decision)) is not None:
+            return ended
+        counted.append(decision)
+        approved = approved or _approved(requirement, counted)
+    if approved is None:
+        if now >= requirement.expires_at:
+            return Expired(at=requirement.expires_at)
+        return Pending(
+            have=len(_votes(requirement, counted)),
+            need=requirement.quorum,
+            until=requirement.expires_at,
+        )
+    return approved if now < approved.until else Expired(at=approved.until)
+
+
+def _ended(decision: Decision) -> Standing | None:
+    if decision.kind is DecisionKind.REJECT:
+        return Rejected(by=decision.by, reason=decision.reason)
+    if decision.kind is DecisionKind.REVOKE:
+        return Revoked(by=decision.by, reason=decision.reason)
+    if decision.kind is DecisionKind.REQUEST_CHANGES:
+        return ChangesRequested(by=decision.by, reason=decision.reason)
+    return None
+
+
+_STOPS = (DecisionKind.REJECT, DecisionKind.REVOKE, DecisionKind.REQUEST_CHANGES)
+
+
+def why_not(
+    requirement: Requirement, decision: Decision, requester: str, earlier: Sequence[Decision]
+) -> str | None:
+    """Why this person may not say this; None if they may.
+
+    Saying no is open to the requester too; saying yes is not, also not for somebody else.
+    """
+    own = person(decision.by) == person(requester)
+    if decision.kind in _STOPS and own:
+        return None
+    if own and requirement.four_eyes:
+        return f"{decision.by} asked for it, and nobody decides about their own request"
+    if decision.kind is DecisionKind.BREAK_GLASS:
+        return _why_no_glass(requirement, decision)
+    if _may(requirement, decision):
+        return _why_no_delegate(decision, requester)
+    if decision.kind is DecisionKind.DELEGATE:
+        return f"{decision.by} is {decision.role}: only what one may do can be delegated"
+    if decision.kind is not DecisionKind.REVIEW and _delegators(decision.by, earlier):
+        return None
+    return f"{decision.by} is {decision.role}, and {requirement.role} or higher is needed"
+
+
+def _may(requirement: Requirement, decision: Decision) -> bool:
+    return may(decision.role, Permission.APPROVE_TASKS) and (
+        decision.role.rank >= requirement.role.rank
+    )
+
+
+def _why_no_glass(requirement: Requirement, decision: Decision) -> str | None:
+    if not requirement.break_glass:
+        return "this request does not allow breaking the glass"
+    if not may(decision.role, Permission.APPROVE_EXCEPTIONS):
+        return f"{decision.by} is {decision.role}, and only an admin breaks the glass"
+    return None
+
+
+def _why_no_delegate(decision: Decision, requester: str) -> str | None:
+    if decision.kind is not DecisionKind.DELEGATE:
+        return None
+    if not person(decision.delegate):
+        return "a delegation needs somebody to delegate to"
+    if person(decision.delegate) == person(requester):
+        return f"{decision.delegate} asked for it, and cannot be the one to decide"
+    return None
+
+
+def _delegators(name: str, decisions: Iterable[Decision]) -> list[str]:
+    """Those who gave this person their word, first given first."""
+    return [
+        person(one.by)
+        for one in decisions
+        if one.kind is DecisionKind.DELEGATE and person(one.delegate) == person(name)
+    ]
+
+
+def _votes(requirement: Requirement, decisions: Sequence[Decision]) -> dict[str, Decision]:
+    """The approvals that count, by whose word it is: one per person, one per word.
+
+    Somebody with a word of their own uses that one; a delegate uses the first delegator's that
+    nobody has used, so that a delegator and their delegate are never two people.
+    """
+    votes: dict[str, Decision] = {}
+    spoke: set[str] = set()
+    for at, decision in enumerate(decisions):
+        who = person(decision.by)
+        if decision.kind is not DecisionKind.APPROVE or who in spoke:
+            continue
+        words = [who] if _may(requirement, decision) else _delegators(decision.by, decisions[:at])
+        word = next((one for one in words if one not in votes), None)
+        if word is not None:
+            votes[word] = decision
+            spoke.add(who)
+    return votes
+
+
+def _approved(requirement: Requirement, decisions: Sequence[Decision]) -> Approved | None:
+    votes = list(_votes(requirement, decisions).values())
+    glass = [one for one in decisions if one.kind is DecisionKind.BREAK_GLASS]
+    if len(votes) < requirement.quorum and not glass:
+        return None
+    conditions = NO_CONDITIONS
+    for one in (*votes, *glass):
+        conditions = conditions.within(one.conditions)
+    at = decisions[-1].at
+    opens = max(at, conditions.not_before or at)
+    return Approved(
+        by=tuple(one.by for one in (*votes, *glass)),
+        at=at,
+        until=min(filter(None, (opens + requirement.valid_for, conditions.not_after))),
+        conditions=conditions,
+        broke_glass=bool(glass) and len(votes) < requirement.quorum,
+    )
+
+
+def review_due(decisions: Iterable[Decision], *, requester: str) -> Decision | None:
+    """The broken glass nobody else has looked at yet; None if there is none.
+
+    Reviewing takes the right to approve, and is for neither the one who broke it nor the requester.
+    """
+    broken: Decision | None = None
+    for decision in sorted(decisions, key=lambda one: one.number):
+        if decision.kind is DecisionKind.BREAK_GLASS:
+            broken = decision
+        elif decision.kind is DecisionKind.REVIEW and broken is not None:
+            others = {person(broken.by), person(requester)}
+            if person(decision.by) not in others and may(decision.role, Permission.APPROVE_TASKS):
+                broken = None
+    return broken

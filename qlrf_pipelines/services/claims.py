@@ -1,0 +1,163 @@
+"""From an approval to its execution: claimed once, checked at the last moment, ended in words.
+
+Also what the clock does by itself: expire, remind, open windows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from qlrf_pipelines.domain import task_steps
+from qlrf_pipelines.domain.approval import Approved, Conditions, Standing
+from qlrf_pipelines.domain.errors import Refused, Rejected
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.tasks import Amendment, Claim, Record, Task, TaskEvent, TaskState
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.approvals import EXECUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """This run, and no other one, may carry out this stage of this digest."""
+
+    record: Record
+    claim: Claim
+    conditions: Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Nothing may run now: what the task stands at, or which run has it already."""
+
+    record: Record
+    standing: Standing
+    taken_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What the clock did in one sweep, as task ids per tenant; `left` says that more is due."""
+
+    expired: tuple[tuple[TenantId, str], ...] = ()
+    reminded: tuple[tuple[TenantId, str], ...] = ()
+    opened: tuple[tuple[TenantId, str], ...] = ()
+    left: bool = False
+
+
+def claim(
+    world: World, tenant: TenantId, task: str, *, digest: str, holder: str, stage: str = EXECUTE
+) -> Granted | Withheld:
+    """Take the right to carry out one stage of a digest; given once, to one run.
+
+    The same holder asking again is given the same claim: a step that is tried again within its
+    run does not lock itself out. Withheld means that nothing may run: look at the task's digest
+    and state for why.
+    """
+    found: list[Claim | Standing] = []
+
+    def step(record: Record) -> Amendment | None:
+        now = task_steps.moment(record, world.clock.now())
+        mine = Claim(digest=digest, stage=stage, holder=holder, claimed_at=now)
+        came = task_steps.claimed(record, mine)
+        found[:] = [mine if isinstance(came, Amendment) else came]
+        return came if isinstance(came, Amendment) else None
+
+    record = world.tasks.amend(tenant, task, step)
+    came = found[0]
+    if isinstance(came, Claim):
+        if came.holder == holder and record.task.state is TaskState.EXECUTING:
+            return Granted(record=record, claim=came, conditions=_limits(record, came))
+        standing = task_steps.standing_of(record, now=came.claimed_at)
+        return Withheld(record=record, standing=standing, taken_by=came.holder)
+    return Withheld(record=record, standing=came)
+
+
+def _limits(record: Record, claimed: Claim) -> Conditions:
+    first = min(one.claimed_at for one in record.claims if one.digest == claimed.digest)
+    held = replace(record, task=replace(record.task, changed_at=first))
+    came = task_steps.standing_of(held, now=first)
+    if not isinstance(came, Approved):
+        raise Refused(f"Task {record.task.id} was claimed, and is not approved: it may not run.")
+    return came.conditions
+
+
+def require_claim(
+    world: World, tenant: TenantId, task: str, *, digest: str, holder: str, stage: str = EXECUTE
+) -> Record:
+    """Make sure, at the last moment, that this run is the one that may carry this out.
+
+    Raises:
+        Refused: another run holds the claim, or nobody does, or the task is not executing.
+    """
+    record = world.tasks.get(tenant, task)
+    held = {(one.digest, one.stage): one.holder for one in record.claims}.get((digest, stage))
+    if held != holder or record.task.digest != digest:
+        raise Refused(
+            f"Stage {stage} of task {task} at digest {digest[:12]} belongs to "
+            f"{f'run {held}' if held else 'no run'}, not to {holder}: nothing was done."
+        )
+    if record.task.state is not TaskState.EXECUTING:
+        raise Refused(f"Task {task} is {record.task.state}, so nothing of it runs.")
+    return record
+
+
+_OUTCOMES: Mapping[TaskState, TaskEvent] = {
+    TaskState.COMPLETED: TaskEvent.COMPLETED,
+    TaskState.ROLLED_BACK: TaskEvent.ROLLED_BACK,
+    TaskState.FAILED: TaskEvent.FAILED,
+    TaskState.CANCELLED: TaskEvent.STOPPED,
+    TaskState.PAUSED: TaskEvent.PAUSED,
+    TaskState.EXECUTING: TaskEvent.RESUMED,
+}
+
+
+def finish(
+    world: World, tenant: TenantId, task: str, *, outcome: TaskState, by: str, detail: str = ""
+) -> Task:
+    """Say how an execution ended, or that it pauses or goes on; `by` is the run or the person.
+
+    Raises:
+        Refused: the task is not executing.
+        Rejected: that is no outcome of an execution.
+    """
+    if outcome not in _OUTCOMES:
+        raise Rejected(f"An execution does not end {outcome}.")
+
+    def step(record: Record) -> Amendment | None:
+        if record.task.state is outcome:
+            return None
+        now = task_steps.moment(record, world.clock.now())
+        return task_steps.finished(record, _OUTCOMES[outcome], now=now, by=by, detail=detail)
+
+    return world.tasks.amend(tenant, task, step).task
+
+
+def sweep(world: World, tenants: Iterable[TenantId], *, limit: int = 500) -> Sweep:
+    """Do what the clock asks for: expire, remind, open windows; at most `limit` tasks."""
+    done: dict[str, list[tuple[TenantId, str]]] = {}
+    count = 0
+    for tenant in tenants:
+        for task in world.tasks.due(tenant, now=world.clock.now(), limit=limit - count):
+            count += 1
+            for what in _look(world, tenant, task.id):
+                done.setdefault(what, []).append((tenant, task.id))
+        if count >= limit:
+            break
+    return Sweep(
+        expired=tuple(done.get("approval_expired", ())),
+        reminded=tuple(done.get("approval_reminded", ())),
+        opened=tuple(done.get("approval_window_opened", ())),
+        left=count >= limit,
+    )
+
+
+def _look(world: World, tenant: TenantId, task: str) -> list[str]:
+    kinds: list[str] = []
+
+    def step(record: Record) -> Amendment | None:
+        now = task_steps.moment(record, world.clock.now())
+        taken = task_steps.on_time(record, now=now)
+        kinds[:] = [] if taken is None else [one.kind for one in taken.entries]
+        return taken
+
+    world.tasks.amend(tenant, task, step)
+    return kinds

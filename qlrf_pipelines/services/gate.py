@@ -1,0 +1,165 @@
+"""The gate: what a run is about to do is asked for, waited for, and taken once.
+
+Everything here may be done any number of times, by any number of runs: a request is found again by
+its run or its task, and the right to go on is claimed under the task's lock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from qlrf_pipelines.domain.approval import Approved, ChangesRequested, Pending, Requirement
+from qlrf_pipelines.domain.errors import Refused
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.tasks import NOT_STARTED, Launch, Record, Task
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.approvals import EXECUTE, revise, submit_task
+from qlrf_pipelines.services.claims import Granted, Withheld, claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a job is about to do: all of it that matters is in `document` and `context`.
+
+    `context` holds digests of what the document was decided upon: policies, inventory facts, risk
+    inputs, the executor's version. If any of it is different when the run goes on, it is asked
+    for again. Proposals of one `key` are one task, whichever run makes them; without a key, those
+    of one run and its re-executions are.
+    """
+
+    tenant: TenantId
+    kind: str
+    title: str
+    document: Mapping[str, Any]
+    requested_by: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    requirement: Requirement | None = None
+    stage: str = EXECUTE
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The run at the gate; `task` is the task it was started for, '' if it is the first one."""
+
+    run: str
+    root_run: str
+    job: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+
+    @property
+    def launch(self) -> Launch:
+        """How to start the run that goes on after this one."""
+        return Launch(
+            job=self.job,
+            config=self.config,
+            tags=self.tags,
+            parent_run=self.run,
+            root_run=self.root_run,
+        )
+
+
+def pass_gate(
+    world: World, proposal: Proposal, attempt: Attempt, *, hold_seconds: float = 0
+) -> Granted | Withheld:
+    """Ask for what is about to run, or find that it was; take it if it is approved.
+
+    With `hold_seconds`, wait here for the decision, asleep until somebody makes it.
+
+    Raises:
+        Refused: the run was started for a task of another job.
+        NotFound: the run was started for a task the tenant does not have.
+        Rejected: the proposal is no request anybody could decide.
+    """
+    task = _asked(world, proposal, attempt)
+    until = world.clock.now() + timedelta(seconds=hold_seconds)
+    while True:
+        came = claim(
+            world,
+            task.tenant,
+            task.id,
+            digest=task.digest,
+            holder=attempt.run,
+            stage=proposal.stage,
+        )
+        if isinstance(came, Granted) or not _worth_waiting(came, task):
+            return came
+        seconds = (_wake(came, until) - world.clock.now()).total_seconds()
+        if seconds <= 0:
+            return came
+        after = came.record.task.seq
+        woken = world.tasks.wait(task.tenant, task.id, after=after, seconds=seconds)
+        if not woken and world.clock.now() >= until:
+            return came
+
+
+def _worth_waiting(came: Withheld, task: Task) -> bool:
+    if came.taken_by or came.record.task.digest != task.digest:
+        return False
+    return came.record.task.state in NOT_STARTED and isinstance(
+        came.standing, Pending | Approved | ChangesRequested
+    )
+
+
+def _wake(came: Withheld, until: datetime) -> datetime:
+    """When to look again even if nobody says anything: at the end, or as the window opens."""
+    if isinstance(came.standing, Pending):
+        return min(until, came.standing.until)
+    opens = came.standing.conditions.not_before if isinstance(came.standing, Approved) else None
+    return until if opens is None else min(until, opens)
+
+
+def _asked(world: World, proposal: Proposal, attempt: Attempt) -> Task:
+    """The task of this proposal as it is proposed now."""
+    if attempt.task:
+        record = world.tasks.get(proposal.tenant, attempt.task)
+        _same_job(record, attempt)
+        task = record.task
+    else:
+        task = submit_task(
+            world,
+            proposal.tenant,
+            kind=proposal.kind,
+            title=proposal.title,
+            document=proposal.document,
+            requested_by=proposal.requested_by,
+            requirement=proposal.requirement,
+            context=proposal.context,
+            launch=attempt.launch,
+            stage=proposal.stage,
+            key=proposal.key or f"{attempt.root_run}:{proposal.stage}",
+        )
+    if task.state not in NOT_STARTED:
+        return task
+    return revise(
+        world,
+        proposal.tenant,
+        task.id,
+        document=proposal.document,
+        revised_by=proposal.requested_by,
+        context=proposal.context,
+        requirement=_as_strict(task.requirement, proposal.requirement),
+        launch=attempt.launch,
+    )
+
+
+def _same_job(record: Record, attempt: Attempt) -> None:
+    launch = record.task.launch
+    if launch is not None and launch.job != attempt.job:
+        raise Refused(
+            f"Task {record.task.id} was approved for job {launch.job}, not for {attempt.job}."
+        )
+
+
+def _as_strict(asked: Requirement, now: Requirement | None) -> Requirement | None:
+    """The requirement to ask with again; None keeps the one that was asked with.
+
+    A gate that is passed again computes a new deadline each time: that alone changes nothing.
+    """
+    if now is None:
+        return None
+    same = (now.quorum, now.role, now.four_eyes) == (asked.quorum, asked.role, asked.four_eyes)
+    return None if same else now

@@ -1,0 +1,1 @@
+"""Metric sources: Prometheus, CloudWatch and Datadog, over their own interfaces."""

@@ -1,0 +1,172 @@
+"""`qlrf tasks`: what was looked at is what is decided about."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from qlrf_pipelines.cli.main import cli
+from qlrf_pipelines.cli.tasks import group
+from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.roles import Role
+
+Qlrf = Callable[..., Result]
+RITA = ("--as", "rita", "--role", "operator")
+ANN = ("--as", "ann", "--role", "engineer")
+
+
+@pytest.fixture
+def qlrf(postgres: Any) -> Qlrf:
+    """The commands in this process, over a real database."""
+
+    def run(*arguments: str, **changed: Any) -> Result:
+        settings = replace(postgres.settings, **changed)
+        result = CliRunner().invoke(group, arguments, obj=settings)
+        if isinstance(result.exception, Refused | Rejected | NotFound):
+            raise result.exception
+        assert result.exception is None, result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "change.yaml"
+    path.write_text('port: 443\nwhy: "TLS \\e[31mnow"\n')
+    return path
+
+
+@pytest.fixture
+def task(qlrf: Qlrf, document: Path) -> dict[str, Any]:
+    asked = ("--tenant", "acme", "--title", "Open port 443", "--document", str(document))
+    found: dict[str, Any] = json.loads(qlrf("submit", *asked, *RITA, "--json").stdout)
+    return found
+
+
+def test_a_change_goes_from_submit_to_approved(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    shown = qlrf("show", task["id"]).stdout
+    assert "port: 443" in shown
+    assert task["digest"] in shown
+    assert "0 of 1 approvals" in shown
+    assert "Needs      1 of role engineer or higher, never who asked" in shown
+
+    qlrf("approve", task["id"][:20], "--digest", task["digest"][:8], "--max-batch", "5", *ANN)
+
+    facts = json.loads(qlrf("show", task["id"], "--json").stdout)
+    assert facts["state"] == "approved"
+    assert facts["standing"]["is"] == "approved"
+    assert facts["standing"]["conditions"]["max_batch"] == 5
+    assert [one["by"] for one in facts["decisions"]] == ["ann"]
+
+
+def test_what_a_terminal_might_obey_is_written_out(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    assert "\x1b" not in qlrf("show", task["id"]).stdout
+
+
+def test_nobody_approves_what_they_did_not_look_at(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    with pytest.raises(Rejected, match="--digest"):
+        qlrf("approve", task["id"], *ANN)
+    for wrong in ("f" * 12, task["digest"][:4]):
+        with pytest.raises(Refused, match="look at it"):
+            qlrf("approve", task["id"], "--digest", wrong, *ANN)
+
+
+def test_an_edited_change_is_shown_with_what_changed_and_needs_a_new_yes(
+    qlrf: Qlrf, task: dict[str, Any], document: Path
+) -> None:
+    digest = task["digest"][:8]
+    qlrf("approve", task["id"], "--digest", digest, *ANN)
+    document.write_text("port: 80\n")
+    qlrf("revise", task["id"], "--document", str(document), *RITA)
+
+    shown = qlrf("show", task["id"]).stdout
+
+    assert "-port: 443" in shown
+    assert "+port: 80" in shown
+    assert "ann (engineer) approve of revision 1" in shown
+    with pytest.raises(Refused, match="look at it"):
+        qlrf("approve", task["id"], "--digest", digest, *ANN)
+
+
+def test_the_requester_and_the_unentitled_are_refused(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    seen = ("--digest", task["digest"][:8])
+
+    with pytest.raises(Refused, match="their own request"):
+        qlrf("approve", task["id"], *seen, "--as", "Rita", "--role", "admin")
+    with pytest.raises(Refused, match="engineer or higher is needed"):
+        qlrf("approve", task["id"], *seen, "--as", "vic", "--role", "viewer")
+    with pytest.raises(Refused, match="engineer or higher is needed"):
+        qlrf("approve", task["id"], *seen, operator="vic")
+    qlrf("approve", task["id"], *seen, operator="ann", role=Role.ENGINEER)
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [("reject", "rejected"), ("request-changes", "planned"), ("cancel", "cancelled")],
+)
+def test_every_no_has_a_command(qlrf: Qlrf, task: dict[str, Any], command: str, state: str) -> None:
+    seen = () if command == "cancel" else ("--digest", task["digest"][:8])
+
+    told = qlrf(command, task["id"], *seen, "--reason", "not today", *ANN, "--json")
+
+    assert json.loads(told.stdout)["state"] == state
+
+
+def test_revoking_delegating_and_breaking_glass(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    seen = ("--digest", task["digest"][:8])
+    ada = ("--as", "ada", "--role", "admin")
+
+    qlrf("delegate", task["id"], "--to", "vic", *seen, *ANN)
+    qlrf("break-glass", task["id"], "--reason", "the site is down", *seen, *ada)
+    assert "review due" in qlrf("list", "--review-due").stdout
+    qlrf("review", task["id"], "--reason", "it was down indeed", *seen, *ANN)
+    told = qlrf("revoke", task["id"], "--reason", "it is up again", *seen, *ada, "--json")
+
+    assert json.loads(told.stdout)["state"] == "revoked"
+    assert json.loads(qlrf("list", "--json").stdout) == []
+    assert len(json.loads(qlrf("list", "--all", "--json").stdout)) == 1
+
+
+def test_a_task_nobody_knows_is_not_found(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    with pytest.raises(NotFound, match="qlrf tasks list"):
+        qlrf("show", "nobody")
+    with pytest.raises(NotFound):
+        qlrf("show", task["id"], "--tenant", "beta")
+
+
+def test_only_an_execution_can_be_closed(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="awaiting_approval"):
+        qlrf("close", task["id"], "--outcome", "failed", "--reason", "I looked", *ANN)
+
+
+def test_the_rows_of_a_list_are_of_the_tenants_asked_for(
+    qlrf: Qlrf, task: dict[str, Any], document: Path
+) -> None:
+    asked = ("--title", "Other", "--document", str(document))
+    qlrf("submit", "--tenant", "beta", *asked, *RITA)
+
+    rows = json.loads(qlrf("list", "--tenant", "beta", "--json").stdout)
+
+    assert [TenantId(row["tenant"]) for row in rows] == ["beta"]
+    assert len(json.loads(qlrf("list", "--json").stdout)) == 2
+
+
+def test_a_document_that_is_none_is_rejected(qlrf: Qlrf, tmp_path: Path) -> None:
+    wrong = tmp_path / "list.yaml"
+    wrong.write_text("- 1\n")
+
+    with pytest.raises(Rejected, match="mapping"):
+        qlrf("submit", "--tenant", "a", "--title", "t", "--document", str(wrong), *RITA)
+
+
+def test_every_decision_is_listed_in_the_help() -> None:
+    text = CliRunner().invoke(cli, ["tasks", "--help"]).stdout
+
+    for name in ("approve", "reject", "request-changes", "revoke", "cancel", "delegate"):
+        assert f"  {name}" in text

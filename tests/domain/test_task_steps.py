@@ -1,0 +1,125 @@
+"""Steps of a task: what is refused, and what a clock that runs behind cannot do."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from qlrf_pipelines.domain import task_steps
+from qlrf_pipelines.domain.approval import Approved, Conditions, Expired
+from qlrf_pipelines.domain.errors import Refused, Rejected
+from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.domain.tasks import Amendment, Claim, Record, TaskState
+from tests.fakes.approvals import first, need, said
+from tests.fakes.clock import NOON
+
+
+def record(**parts: Any) -> Record:
+    made = first(**parts)
+    assert made.document is not None
+    return Record(task=made.task, document=made.document)
+
+
+def after(before: Record, taken: Amendment) -> Record:
+    return replace(
+        before,
+        task=taken.task,
+        decisions=(*before.decisions, *taken.decisions),
+        claims=(*before.claims, *taken.claims),
+    )
+
+
+def say(before: Record, kind: str = "approve", by: str = "ann", **parts: Any) -> Record:
+    word = said(
+        kind, by, number=len(before.decisions) + 1, **({"digest": before.task.digest} | parts)
+    )
+    return after(before, task_steps.decided(before, word))
+
+
+def take(before: Record, *, hours: float = 2, stage: str = "execute") -> Any:
+    at = NOON + timedelta(hours=hours)
+    mine = Claim(digest=before.task.digest, stage=stage, holder="run", claimed_at=at)
+    return task_steps.claimed(before, mine)
+
+
+def test_a_clock_that_runs_behind_does_not_bring_an_approval_back():
+    approved = say(record())
+    late = replace(approved, task=replace(approved.task, changed_at=NOON + timedelta(hours=30)))
+
+    assert isinstance(task_steps.standing_of(approved, now=NOON), Approved)
+    assert isinstance(task_steps.standing_of(late, now=NOON), Expired)
+
+
+def test_what_started_is_neither_revoked_nor_expired():
+    approved = say(record())
+    running = after(approved, take(approved))
+
+    with pytest.raises(Refused, match="come too late"):
+        say(running, "revoke", hours=3)
+    assert task_steps.on_time(running, now=NOON + timedelta(days=9)) is None
+
+
+def test_a_second_stage_of_the_same_digest_goes_on_under_the_same_approval():
+    approved = say(record())
+    running = after(approved, take(approved, stage="canary"))
+
+    again = take(running, hours=40, stage="rest")
+
+    assert isinstance(again, Amendment)
+    assert again.task.state is TaskState.EXECUTING
+
+
+def test_a_no_needs_a_reason_and_conditions_need_to_be_possible():
+    with pytest.raises(Rejected, match="reason"):
+        say(record(), "reject", reason=" ")
+    with pytest.raises(Rejected, match="reason somebody can review"):
+        say(record(), "break_glass", reason="now", role=Role.ADMIN)
+    never = Conditions(not_before=NOON + timedelta(hours=5), not_after=NOON + timedelta(hours=5))
+    with pytest.raises(Rejected, match="No moment"):
+        say(record(), conditions=never)
+    with pytest.raises(Rejected, match="over already"):
+        say(record(), conditions=Conditions(not_after=NOON))
+    with pytest.raises(Rejected, match="No moment or batch"):
+        say(record(), conditions=Conditions(max_batch=0))
+
+
+def test_two_windows_that_exclude_each_other_never_open():
+    early = Conditions(not_after=NOON + timedelta(hours=3))
+    late = Conditions(not_before=NOON + timedelta(hours=4))
+    both = say(
+        say(record(requirement=need(quorum=2)), conditions=early), "approve", "bob", conditions=late
+    )
+
+    for hours in (2, 3.5, 5):
+        assert not isinstance(take(both, hours=hours), Amendment)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"), [("revoke", "no approval to revoke"), ("review", "no broken glass")]
+)
+def test_what_cannot_be_said_yet_says_what_to_do_instead(kind, hint):
+    with pytest.raises(Refused, match=hint):
+        say(record(), kind)
+
+
+def test_an_approval_is_revoked_and_not_rejected():
+    with pytest.raises(Refused, match="revoke the approval instead"):
+        say(say(record()), "reject", "bob")
+
+
+def test_a_word_about_another_digest_says_to_look_again():
+    with pytest.raises(Refused, match="look at it again"):
+        say(record(), digest="e" * 64)
+
+
+def test_a_broken_glass_stays_marked_until_somebody_else_reviews_it():
+    broken = say(record(requirement=need(quorum=2)), "break_glass", "ada", role=Role.ADMIN)
+    assert broken.task.state is TaskState.APPROVED
+    assert broken.task.review_due
+    done = after(broken, take(broken))
+
+    for by in ("ada", "rita"):
+        with pytest.raises(Refused, match="neither"):
+            say(done, "review", by)
+    assert not say(done, "review", "bob").task.review_due
