@@ -54,7 +54,7 @@ down: $(STAMP) ## stop what `up` started
 
 lock: ## resolve pyproject.toml into requirements.lock (hashes, no URLs)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
-	@echo uv hatchling editables | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url - -o bootstrap.lock
+	@echo uv hatchling editables | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements.lock - -o bootstrap.lock
 
 clean: ## remove state and caches (not the virtualenv)
 	rm -rf .qlrf .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs build dist

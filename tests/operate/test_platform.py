@@ -15,6 +15,7 @@ from qlrf_pipelines.operate.children import answers
 from qlrf_pipelines.operate.platform import _freed, down, up, url
 from qlrf_pipelines.operate.status import status
 from qlrf_pipelines.settings import Settings
+from tests.tools.picture import GET_A_BROWSER, browser, text
 
 TENANT = """
 apiVersion: qlrf/v1
@@ -96,3 +97,16 @@ def ended(process: int) -> bool:
         return bool(poll.poll(60_000))
     finally:
         os.close(process)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_person_sees_the_assets_and_their_lineage_in_the_dagster_ui(settings):
+    if browser() is None:
+        pytest.skip(GET_A_BROWSER)
+    assert up(settings)
+
+    page = text(f"{url(settings)}/locations/qlrf/asset-groups/inventory")
+
+    assert "inventory_changes" in page
+    assert "drift" in page
