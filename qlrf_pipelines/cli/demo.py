@@ -71,6 +71,11 @@ def _what_next(settings: Settings) -> None:
         click.echo(f'  {prefix}.venv/bin/qlrf query "{sql}"')
     click.echo("See runs, lineage, partitions and checks in the Dagster UI:")
     click.echo(f"  {prefix}QLRF_ESTATE={home}/demo/estate .venv/bin/qlrf up")
+    click.echo("Turn what drifted into a plan, and ask somebody else to approve it:")
+    click.echo(
+        f"  {prefix}QLRF_ESTATE={home}/demo/estate .venv/bin/qlrf plan --tenant globex "
+        "--environment production --submit --as rita --role operator"
+    )
     click.echo("Take the proof with you, and check it without any of this:")
     click.echo(f"  {prefix}.venv/bin/qlrf evidence export --tenant acme --out acme.zip")
     click.echo("  .venv/bin/qlrf evidence verify --pack acme.zip")
