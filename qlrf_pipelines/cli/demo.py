@@ -66,7 +66,9 @@ def _show(story: "Story", settings: Settings) -> None:
 def _what_next(settings: Settings) -> None:
     home = _short(settings.home)
     prefix = "" if home == ".qlrf" else f"QLRF_HOME={home} "
-    click.echo(f"\nThe marts are in {home}/marts.duckdb. Ask them:")
+    marts = f"{home}/marts.duckdb" if settings.marts == "duckdb" else "PostgreSQL, schema marts"
+    prefix += "" if settings.marts == "duckdb" else f"QLRF_MARTS={settings.marts} "
+    click.echo(f"\nThe marts are in {marts}. Ask them:")
     for sql in QUERIES:
         click.echo(f'  {prefix}.venv/bin/qlrf query "{sql}"')
     click.echo("See runs, lineage, partitions and checks in the Dagster UI:")

@@ -138,8 +138,8 @@ def _story(
         second=second,
         verdicts=_mart(
             world,
-            """SELECT drift_verdict, count(*) FILTER (tenant = 'acme') AS acme,
-                count(*) FILTER (tenant = 'globex') AS globex, min(drift_score) AS from_score,
+            """SELECT drift_verdict, count(*) FILTER (WHERE tenant = 'acme') AS acme,
+                count(*) FILTER (WHERE tenant = 'globex') AS globex, min(drift_score) AS from_score,
                 max(drift_score) AS to_score
             FROM fct_assets GROUP BY drift_verdict ORDER BY min(drift_score), drift_verdict""",
         ),
@@ -154,7 +154,7 @@ def _story(
         stale=_mart(
             world,
             """SELECT tenant, region, count(*) AS assets, min(last_seen) AS last_seen
-            FROM fct_assets WHERE drift_verdict = 'stale' GROUP BY ALL ORDER BY ALL""",
+            FROM fct_assets WHERE drift_verdict = 'stale' GROUP BY 1, 2 ORDER BY 1, 2""",
         ),
         evidence=tuple(
             {
