@@ -71,6 +71,7 @@ def score_drift(
     now, estate, tallies = world.clock.now(), world.estate.load(), _Tallies()
     for batch in by_assets(world, tenants, most=most_rows):
         _score_batch(world, batch, estate=estate, now=now, tallies=tallies)
+        world.engine.reclaim()
     return StepReport(
         dataset=DRIFT.name,
         version=tallies.version,

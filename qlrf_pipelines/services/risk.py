@@ -63,6 +63,7 @@ def score_risk(
     controls = [control for control in world.controls.load() if control.sql is not None]
     for batch in by_assets(world, tenants, most=most_rows):
         _score_batch(world, [t.name for t in batch], controls=controls, now=now, tallies=tallies)
+        world.engine.reclaim()
     return StepReport(
         dataset=RISK.name,
         version=tallies.version,
