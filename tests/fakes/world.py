@@ -10,6 +10,8 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
+from tests.fakes.plan_contract import FakePlanContract
+from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
 from tests.fakes.tasks import FakeTasks
 
@@ -26,6 +28,8 @@ def fake_world(**overrides: Any) -> World:
         "tasks": FakeTasks(ledger),
         "locks": FakeLocks(),
         "acceptances": FakeAcceptances(),
+        "policy": FakePolicies(),
+        "plan_contract": FakePlanContract(),
         "progress": FakeProgress(),
     }
     for part, name in (
