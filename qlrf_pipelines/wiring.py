@@ -240,10 +240,14 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.acceptances import SqlAcceptances
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
+    from resources.hooks import HttpHooks
     from resources.policy.deferred import DeferredPolicies
+    from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
+    from resources.secrets import Secrets
 
     sessions = Sessions(settings)
     return World(
@@ -258,6 +262,11 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
+        rollouts=SqlRollouts(sessions),
+        executors={},
+        probes=NetworkProbes(),
+        hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        metrics=metrics,
         warehouse=warehouse(settings),
         policy=DeferredPolicies(lambda: policy(settings)),
         plan_contract=plan_contract(),
