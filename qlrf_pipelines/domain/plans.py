@@ -105,7 +105,7 @@ class Plan:
     environment: Environment
     policy: str | None
     requested_by: str
-    cause: Mapping[str, str]
+    cause: Mapping[str, Any]
     summary: str
     risk_score: float
     risk_level: RiskLevel

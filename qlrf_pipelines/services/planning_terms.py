@@ -188,14 +188,20 @@ def approval_timeout(policy: PatchPolicy | None) -> timedelta:
 
 def cause(
     policy: PatchPolicy | None, verdicts: Sequence[DriftVerdict], actions: Sequence[Action]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Why the plan is made; nothing in it depends on the day."""
+    named = {"verdicts": [verdict.value for verdict in verdicts]} if verdicts else {}
     if policy is None:
         chosen = ", ".join(verdicts) or "behind, retired"
-        return {"kind": "operator", "detail": f"an operator selected drifted assets ({chosen})"}
+        return {
+            "kind": "operator",
+            "detail": f"an operator selected drifted assets ({chosen})",
+            **named,
+        }
     kinds = {Trigger.SCHEDULED: "schedule", Trigger.CVE_TRIGGERED: "cve"}
     kind = kinds.get(policy.schedule.type, "drift")
-    return {"kind": kind, "detail": f"policy {policy.name} applies to {len(actions)} assets"}
+    detail = f"policy {policy.name} applies to {len(actions)} assets"
+    return {"kind": kind, "detail": detail, **named}
 
 
 def summary(actions: Sequence[Action], environment: Environment, policy: PatchPolicy | None) -> str:
