@@ -60,8 +60,6 @@ class FakeFleet:
         self.effects: Counter[str] = Counter()
         self.log: list[tuple[str, OperationKind, str]] = []
         self.operations: dict[str, _Running] = {}
-        self.at_once = 0
-        self.most_at_once = 0
         self._lengths: dict[str, int] = {}
         self._troubles: dict[tuple[str, OperationKind | None], list[Trouble]] = {}
 
@@ -76,9 +74,7 @@ class FakeFleet:
         with self.lock:
             self._lengths[key] = calls
 
-    def trouble(
-        self, key: str, *troubles: Trouble, kind: OperationKind | None = None
-    ) -> None:
+    def trouble(self, key: str, *troubles: Trouble, kind: OperationKind | None = None) -> None:
         """Let the next calls that would change this asset go wrong, one trouble each."""
         with self.lock:
             self._troubles.setdefault((key, kind), []).extend(troubles)
@@ -113,14 +109,8 @@ class FakeOperator(Operator):
             return {"image": asset.image, "state": asset.state, "patched": asset.patched}
 
     def advance(self, operation: Operation) -> Progress:
-        fleet = self._fleet
-        with fleet.lock:
-            fleet.at_once += 1
-            fleet.most_at_once = max(fleet.most_at_once, fleet.at_once)
-            try:
-                return self._advance(operation)
-            finally:
-                fleet.at_once -= 1
+        with self._fleet.lock:
+            return self._advance(operation)
 
     def check(self, target: Target, check: Mapping[str, Any]) -> HealthReport:
         with self._fleet.lock:
