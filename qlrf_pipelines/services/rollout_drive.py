@@ -187,7 +187,8 @@ class _Driver:
         if rollout.phase + 1 < len(seat.plan.phases):
             seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1)
         elif not broken:
-            seat.turn(RolloutEvent.FINISHED, "every asset is changed and healthy")
+            left = self.mover.let_go()
+            seat.turn(RolloutEvent.FINISHED, f"every asset is changed and healthy{left}")
         elif rollout.passed >= rollout.phase:
             seat.turn(RolloutEvent.GAVE_UP, f"{len(broken)} assets failed and were let be")
         else:
