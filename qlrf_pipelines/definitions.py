@@ -20,6 +20,7 @@ from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
+from sensors.remediation import remediation_sensor
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
@@ -47,7 +48,7 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
         ],
-        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep],
+        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep, remediation_sensor],
         resources={
             "world": world,
             "limits": Limits(

@@ -110,6 +110,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "tenant_sync": "RUNNING",
         "decision_sensor": "RUNNING",
         "expiry_sweep": "RUNNING",
+        "remediation_sensor": "RUNNING",
     }
 
 
