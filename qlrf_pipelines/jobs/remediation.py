@@ -19,8 +19,8 @@ from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approva
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.hands import hands_of
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.planning_weigh import Hands
 from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
 from qlrf_pipelines.services.submission import JOB as REMEDIATION
 
@@ -40,11 +40,6 @@ class Request(dg.Config):
     assets: list[str] = []  # noqa: RUF012  a pydantic field, copied per instance
     families: list[str] = []  # noqa: RUF012
     verdicts: list[str] = []  # noqa: RUF012
-
-
-def hands_of(world: World) -> Hands:  # noqa: ARG001
-    """Who would carry a plan out, and what was carried out before: nobody, so nothing is known."""
-    return Hands()
 
 
 @dg.op(

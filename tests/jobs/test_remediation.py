@@ -22,9 +22,9 @@ from qlrf_pipelines.jobs.remediation import remediation
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import decide
 from qlrf_pipelines.services.claims import sweep
+from qlrf_pipelines.services.hands import Hands
 from qlrf_pipelines.services.planning import make_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.planning_weigh import Hands
 from qlrf_pipelines.services.remediation import recheck_at_claim
 from qlrf_pipelines.services.submission import submit_plan
 from resources.plan_contract import SchemaPlanContract
