@@ -83,8 +83,8 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
+    from qlrf_pipelines.services.hands import hands_of
     from qlrf_pipelines.services.planning import make_plans
-    from qlrf_pipelines.services.rollout_history import hands_of
 
     if given["submit"] and not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")
@@ -182,6 +182,10 @@ def _show(planning: "Planning", tasks: dict[str, dict[str, str]]) -> None:
 
 
 def _say_task(item: "Planned", task: dict[str, str]) -> None:
+    if not item.plan.approval:
+        say(f"Task {task['id']} is {task['state']}: nobody has to be asked, so it goes by itself.")
+        say(f"  qlrf tasks revoke {task['id']} --as SOMEBODY --reason WHY   # until it starts")
+        return
     say(f"Task {task['id']} is {task['state']}; not {item.plan.requested_by}, but others decide:")
     say(f"  qlrf tasks show {task['id']}")
     say(f"  qlrf tasks approve {task['id']} --digest {task['digest'][:_SHORT]} --as SOMEBODY")

@@ -7,20 +7,22 @@ asked for anew. See docs/guide/planning.md.
 
 import dagster as dg
 
+from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.domain.roles import person
 from qlrf_pipelines.domain.tasks import Record
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
-from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate
+from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate, executing
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.jobs.rollout import Driving, explain
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.hands import hands_of
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
 from qlrf_pipelines.services.rollout_drive import drive
-from qlrf_pipelines.services.rollout_history import hands_of
 from qlrf_pipelines.services.rollouts import begin_claimed
 from qlrf_pipelines.services.submission import JOB as REMEDIATION
 
@@ -111,9 +113,16 @@ def execute_plan(
     approval: Approval,
     world: dg.ResourceParam[World],
 ) -> None:
-    """Begin the rollout in the run that took the approval, and drive it on."""
+    """Begin the rollout in the run that took the approval, and drive it on.
+
+    In mode plan_only nothing is executed: what was approved is written down for people.
+    """
     for asset, why in approval.left_out.items():
         context.log.warning(f"{asset} is left out: {why}.")
+    if approval.document["autonomy"]["mode"] == Mode.PLAN_ONLY:
+        with executing(context, world, approval), told_to_dagster():
+            record_for_people(world, approval, run=context.run_id)
+        return
     with told_to_dagster():
         begin_claimed(
             world,
@@ -133,6 +142,23 @@ def execute_plan(
             parallel=config.parallel,
         )
     context.log.info(explain(found))
+
+
+def record_for_people(world: World, approval: Approval, *, run: str) -> None:
+    """Write the approved plan into the tenant's evidence: in mode plan_only people carry it out."""
+    entry = NewEntry(
+        kind=REMEDIATION,
+        subject=approval.task,
+        recorded_at=world.clock.now(),
+        content={
+            "approved_by": list(approval.approved_by),
+            "digest": approval.digest,
+            "document": dict(approval.document),
+            "skipped": dict(approval.left_out),
+            "run": run,
+        },
+    )
+    world.ledger.append({approval.tenant: [entry]})
 
 
 await_plan_approval = approval_gate("await_plan_approval", recheck=_rechecked)

@@ -17,12 +17,12 @@ from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import cancel, let_go, standing_of
 from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.hands import NO_HANDS, Hands
 from qlrf_pipelines.services.plan_gates import Gate, Result, executing_gate
 from qlrf_pipelines.services.planning import Planned, make_plan
 from qlrf_pipelines.services.planning_facts import look
 from qlrf_pipelines.services.planning_request import PlanRequest, asked
 from qlrf_pipelines.services.planning_targets import targets
-from qlrf_pipelines.services.planning_weigh import NO_HANDS, Hands
 from qlrf_pipelines.services.recheck import (
     Changed,
     Rechecked,
