@@ -18,7 +18,7 @@ from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
 from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate, executing
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.gate import Looked, Proposal
 from qlrf_pipelines.services.hands import hands_of
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
@@ -100,7 +100,7 @@ def _environment(name: str) -> Environment:
         raise Rejected(f"{name!r} is no environment; use one of {known}.") from error
 
 
-def _rechecked(world: World, record: Record) -> Proposal:
+def _rechecked(world: World, record: Record) -> Looked:
     return recheck_at_claim(world, record, hands=hands_of(world))
 
 

@@ -1,0 +1,94 @@
+"""A world of drifted machines and the runs that remediate them: what the job's tests look at."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from qlrf_pipelines.domain.approval import DecisionKind
+from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.jobs.remediation import remediation
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.approvals import decide
+from sensors.approvals import run_request
+from tests.fakes.approvals import ACME
+from tests.fakes.drifted import drifted, fleet
+from tests.fakes.observations import observed
+from tests.fakes.policy import FakePolicies
+
+
+class House:
+    """A world with drifted machines, and an instance that remembers runs."""
+
+    def __init__(self, instance: dg.DagsterInstance, world: World) -> None:
+        self.instance = instance
+        self.world = replace(world, policy=FakePolicies())
+
+    def run(self, config: Mapping[str, Any] | None = None, **parts: Any) -> Any:
+        given: dict[str, Any] = {"raise_on_error": False, **parts}
+        if config is not None:
+            given["run_config"] = {"ops": {"plan_remediation": {"config": dict(config)}}}
+        return remediation.execute_in_process(
+            instance=self.instance, resources={"world": self.world}, **given
+        )
+
+    def request(self) -> dg.RunRequest:
+        [task] = self.world.tasks.approved_since(ACME, cursor=0, limit=9)
+        found = run_request(task)
+        assert found is not None
+        return found
+
+    def go_on(self) -> Any:
+        return self.run(tags=dict(self.request().tags))
+
+    @property
+    def task(self) -> Any:
+        [task] = self.world.tasks.list(ACME)
+        return task
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        return self.world.tasks.get(ACME, self.task.id).document.content
+
+    def say(self, kind: str = "approve", by: str = "ann", role: Role = Role.ENGINEER) -> None:
+        decide(
+            self.world,
+            ACME,
+            self.task.id,
+            kind=DecisionKind(kind),
+            digest=self.task.digest,
+            by=by,
+            role=role,
+            reason="the site needs it now",
+        )
+
+    def seen(self, *assets: dict[str, Any], gone: tuple[int, ...] = ()) -> None:
+        """Another refresh; the assets at these places have ended."""
+        now = [a | {"state": "terminated"} if n in gone else a for n, a in enumerate(assets)]
+        drift = [drifted(a, active=n not in gone) for n, a in enumerate(now)]
+        observed(self.world.lake, "acme", now, drift=drift)
+
+    @property
+    def carried_out(self) -> list[Any]:
+        entries = self.world.ledger.entries(ACME)
+        return [entry.content for entry in entries if entry.kind == "remediation"]
+
+    @property
+    def rechecked(self) -> list[str]:
+        entries = self.world.ledger.entries(ACME)
+        return [e.content["found"] for e in entries if e.kind == "plan_rechecked"]
+
+
+FLEET = fleet(3)
+ASK = {"tenant": "acme", "families": ["ql-base-linux"], "requested_by": "rita"}
+
+
+def told(result: Any) -> str:
+    """Why a run failed, as people read it."""
+    [event] = [e for e in result.all_events if e.is_step_failure]
+    return str(event.step_failure_data.user_failure_data.description)
+
+
+def skipped(result: Any) -> bool:
+    return any(event.is_step_skipped for event in result.all_events)
