@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
+    from qlrf_pipelines.ports.executors import Executors
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
@@ -141,6 +142,21 @@ def clouds(settings: Settings) -> "Clouds":
     }
 
 
+def executors(settings: Settings) -> "Executors":
+    """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
+    from qlrf_pipelines.domain.vocabulary import Platform
+    from resources.clouds.aws.executor import AwsExecutor
+    from resources.secrets import Secrets
+
+    return {
+        Platform.AWS: AwsExecutor(
+            secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
+            max_attempts=settings.aws_max_attempts,
+            read_timeout=settings.read_timeout,
+        )
+    }
+
+
 def warehouse(settings: Settings) -> "Warehouse":
     """The marts, on DuckDB or Postgres as the settings say; a reader loads nothing else."""
     if settings.marts == "postgres":
@@ -240,10 +256,14 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.acceptances import SqlAcceptances
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
+    from resources.hooks import HttpHooks
     from resources.policy.deferred import DeferredPolicies
+    from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
+    from resources.secrets import Secrets
 
     sessions = Sessions(settings)
     return World(
@@ -258,6 +278,11 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
+        rollouts=SqlRollouts(sessions),
+        executors=executors(settings),
+        probes=NetworkProbes(),
+        hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        metrics=metrics,
         warehouse=warehouse(settings),
         policy=DeferredPolicies(lambda: policy(settings)),
         plan_contract=plan_contract(),

@@ -80,11 +80,11 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
 
     Nothing is changed by it. Exit 0: every gate passes, or only approval is wanted. Exit 1: a gate
     denies, or there is nothing to change. With --submit the plan becomes a task that others
-    approve; once they have, the job `remediation` goes on with it.
+    approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
-    from qlrf_pipelines.services.hands import hands_of
     from qlrf_pipelines.services.planning import make_plans
+    from qlrf_pipelines.services.rollout_history import hands_of
 
     if given["submit"] and not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")

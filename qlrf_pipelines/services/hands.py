@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from qlrf_pipelines.domain.change_risk import PastChanges
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.vocabulary import Environment, Platform
-from qlrf_pipelines.ports.world import World
 
 Past = Callable[[TenantId, Environment], PastChanges | None]
 
@@ -28,8 +27,3 @@ class Hands:
 
 
 NO_HANDS = Hands()
-
-
-def hands_of(world: World) -> Hands:  # noqa: ARG001
-    """The hands of a world; it has none yet, so people carry plans out and nothing is known."""
-    return NO_HANDS

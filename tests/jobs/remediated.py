@@ -8,12 +8,18 @@ import dagster as dg
 
 from qlrf_pipelines.domain.approval import DecisionKind
 from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.domain.rollout import AssetState, Rollout
+from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.jobs.remediation import remediation
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import decide
+from qlrf_pipelines.services.planning import Planned, make_plan
+from qlrf_pipelines.services.planning_request import PlanRequest
+from qlrf_pipelines.services.rollout_history import hands_of
 from sensors.approvals import run_request
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import drifted, fleet
+from tests.fakes.executor import FakeExecutor, FakeFleet
 from tests.fakes.observations import observed
 from tests.fakes.policy import FakePolicies
 
@@ -23,14 +29,32 @@ class House:
 
     def __init__(self, instance: dg.DagsterInstance, world: World) -> None:
         self.instance = instance
-        self.world = replace(world, policy=FakePolicies())
+        self.fleet = FakeFleet()
+        for row in world.lake.rows("inventory"):  # type: ignore[attr-defined]
+            self.fleet.add(row["asset_key"])
+        executors = {Platform.AWS: FakeExecutor(self.fleet)}
+        self.world = replace(world, policy=FakePolicies(), executors=executors)
 
     def run(self, config: Mapping[str, Any] | None = None, **parts: Any) -> Any:
         given: dict[str, Any] = {"raise_on_error": False, **parts}
+        ops = dict(given.pop("run_config", {}).get("ops", {}))
         if config is not None:
-            given["run_config"] = {"ops": {"plan_remediation": {"config": dict(config)}}}
+            ops["plan_remediation"] = {"config": dict(config)}
+        # The clock of these tests stands still: nothing is waited for in the run.
+        ops["execute_plan"] = {"config": {"hold_seconds": 0.0}}
+        given["run_config"] = {"ops": ops}
         return remediation.execute_in_process(
             instance=self.instance, resources={"world": self.world}, **given
+        )
+
+    def plan(self, request: PlanRequest) -> Planned:
+        """A plan as `qlrf plan` makes it."""
+        return make_plan(
+            self.world,
+            request,
+            engine=self.world.policy,
+            contract=self.world.plan_contract,
+            hands=hands_of(self.world),
         )
 
     def request(self) -> dg.RunRequest:
@@ -70,7 +94,24 @@ class House:
         observed(self.world.lake, "acme", now, drift=drift)
 
     @property
-    def carried_out(self) -> list[Any]:
+    def carried_out(self) -> list[Rollout]:
+        """What was begun: once per approval, or not at all."""
+        return list(self.world.rollouts.list(ACME))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The assets of the one rollout that are not changed, and why."""
+        [begun] = self.carried_out
+        rows = self.world.rollouts.rows(ACME, begun.id)
+        return {row.asset: row.detail for row in rows if row.state is AssetState.SKIPPED}
+
+    @property
+    def approved_by(self) -> list[str]:
+        return [one.by for one in self.world.tasks.get(ACME, self.task.id).current]
+
+    @property
+    def recorded(self) -> list[Any]:
+        """What was left to people."""
         entries = self.world.ledger.entries(ACME)
         return [entry.content for entry in entries if entry.kind == "remediation"]
 

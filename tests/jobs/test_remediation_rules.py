@@ -17,7 +17,6 @@ from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import sweep
-from qlrf_pipelines.services.planning import make_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.submission import submit_plan
 from resources.plan_contract import SchemaPlanContract
@@ -48,9 +47,8 @@ def test_what_asks_for_nobody_is_approved_in_the_platforms_name_and_goes(instanc
 
     assert result.success
     assert house.document["approvals"]["required"] is False
-    [done] = house.carried_out
-    assert done["approved_by"] == ["autonomy:full_auto"]
-    assert house.task.state is TaskState.COMPLETED
+    assert len(house.carried_out) == 1
+    assert house.approved_by == ["autonomy:full_auto"]
     kinds = [e.kind for e in house.world.ledger.entries(ACME)]
     assert kinds[:3] == ["approval_requested", "approval_approve", "plan_rechecked"]
 
@@ -60,9 +58,7 @@ def test_what_asks_for_nobody_is_stopped_by_anybody_before_it_starts(instance: A
     request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
     submit_plan(
         house.world,
-        make_plan(
-            house.world, request, engine=house.world.policy, contract=house.world.plan_contract
-        ),
+        house.plan(request),
     )
     assert house.task.state is TaskState.APPROVED
     before = house.request()
@@ -85,9 +81,7 @@ def test_no_person_takes_the_platforms_name(instance: Any):
 def test_what_went_by_itself_asks_people_once_a_fact_wants_them(instance: Any):
     house = House(instance, free_world())
     request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-    planned = make_plan(
-        house.world, request, engine=house.world.policy, contract=house.world.plan_contract
-    )
+    planned = house.plan(request)
     submit_plan(house.world, planned)
     before = house.request()
     house.seen(*(machine(n, "production") for n in range(3)))
@@ -106,7 +100,11 @@ def test_a_plan_people_carry_out_is_recorded_and_nothing_else(instance: Any):
     house.say()
 
     assert house.go_on().success
-    assert len(house.carried_out) == 1
+    assert house.carried_out == []
+    [kept] = house.recorded
+    assert (kept["document"], kept["approved_by"]) == (house.document, ["ann"])
+    assert house.task.state is TaskState.COMPLETED
+    assert not house.fleet.effects
 
 
 @pytest.mark.parametrize("roles", [("engineer", "admin"), ("engineer",), ("admin",)])
