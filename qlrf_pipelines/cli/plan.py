@@ -83,8 +83,8 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
-    from qlrf_pipelines.services.hands import hands_of
     from qlrf_pipelines.services.planning import make_plans
+    from qlrf_pipelines.services.rollout_history import hands_of
 
     if given["submit"] and not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")

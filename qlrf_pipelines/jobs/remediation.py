@@ -7,7 +7,6 @@ asked for anew. See docs/guide/planning.md.
 
 import dagster as dg
 
-from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import NewEntry
@@ -18,11 +17,17 @@ from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approva
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.jobs.rollout import Driving, explain
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.gate import Proposal
-from qlrf_pipelines.services.hands import hands_of
+from qlrf_pipelines.services.gate import Looked, Proposal
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
+from qlrf_pipelines.services.remediation import (
+    carried_out_by_people,
+    kept,
+    propose,
+    propose_due,
+    recheck_at_claim,
+)
 from qlrf_pipelines.services.rollout_drive import drive
+from qlrf_pipelines.services.rollout_history import hands_of
 from qlrf_pipelines.services.rollouts import begin_claimed
 from qlrf_pipelines.services.submission import JOB as REMEDIATION
 
@@ -102,7 +107,7 @@ def _environment(name: str) -> Environment:
         raise Rejected(f"{name!r} is no environment; use one of {known}.") from error
 
 
-def _rechecked(world: World, record: Record) -> Proposal:
+def _rechecked(world: World, record: Record) -> Looked:
     return recheck_at_claim(world, record, hands=hands_of(world))
 
 
@@ -115,14 +120,14 @@ def execute_plan(
 ) -> None:
     """Begin the rollout in the run that took the approval, and drive it on.
 
-    In mode plan_only nothing is executed: what was approved is written down for people.
+    In mode plan_only the platform carries nothing out: what was approved is recorded for people.
     """
+    if carried_out_by_people(approval.document):
+        with executing(context, world, approval), told_to_dagster():
+            record_for_people(world, approval)
+        return
     for asset, why in approval.left_out.items():
         context.log.warning(f"{asset} is left out: {why}.")
-    if approval.document["autonomy"]["mode"] == Mode.PLAN_ONLY:
-        with executing(context, world, approval), told_to_dagster():
-            record_for_people(world, approval, run=context.run_id)
-        return
     with told_to_dagster():
         begin_claimed(
             world,
@@ -144,8 +149,8 @@ def execute_plan(
     context.log.info(explain(found))
 
 
-def record_for_people(world: World, approval: Approval, *, run: str) -> None:
-    """Write the approved plan into the tenant's evidence: in mode plan_only people carry it out."""
+def record_for_people(world: World, approval: Approval) -> None:
+    """Write the approved plan into the tenant's evidence; people carry it out."""
     entry = NewEntry(
         kind=REMEDIATION,
         subject=approval.task,
@@ -154,8 +159,7 @@ def record_for_people(world: World, approval: Approval, *, run: str) -> None:
             "approved_by": list(approval.approved_by),
             "digest": approval.digest,
             "document": dict(approval.document),
-            "skipped": dict(approval.left_out),
-            "run": run,
+            "left_out": dict(approval.left_out),
         },
     )
     world.ledger.append({approval.tenant: [entry]})

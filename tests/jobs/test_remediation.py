@@ -3,118 +3,29 @@
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from qlrf_pipelines.domain.approval import DecisionKind
-from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.change_risk import ChangeHistory, PastChanges
 from qlrf_pipelines.domain.errors import Refused
-from qlrf_pipelines.domain.patching import PolicyWindow, Strategy, StrategyType
-from qlrf_pipelines.domain.roles import Role
-from qlrf_pipelines.domain.schedules import WeeklyWindow, clock_time
 from qlrf_pipelines.domain.tasks import TaskState
-from qlrf_pipelines.domain.vocabulary import Environment, Platform
-from qlrf_pipelines.jobs.remediation import remediation
-from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.approvals import decide
-from qlrf_pipelines.services.claims import sweep
-from qlrf_pipelines.services.hands import Hands, hands_of
-from qlrf_pipelines.services.planning import make_plan
+from qlrf_pipelines.services.hands import Hands
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.remediation import recheck_at_claim
 from qlrf_pipelines.services.submission import submit_plan
-from resources.plan_contract import SchemaPlanContract
-from resources.policy.embedded import EmbeddedPolicies
-from resources.policy.folder import FolderPolicies
-from sensors.approvals import run_request
 from tests.fakes.approvals import ACME
-from tests.fakes.drifted import drifted, fleet, machine, policy, rules, world_of
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.drifted import drifted, policy, world_of
 from tests.fakes.observations import observed
 from tests.fakes.policy import FakePolicies
+from tests.jobs.remediated import ASK, FLEET, House, skipped, told
 
 CALM = Hands(
     past=lambda *_: PastChanges(
         history=ChangeHistory(failure_rate=0, days_since_failure=None, success_streak=20)
     )
 )
-FREE = rules(Mode.FULL_AUTO, cooldown_minutes=0)
-
-
-class House:
-    """A world with drifted machines, and an instance that remembers runs."""
-
-    def __init__(self, instance: dg.DagsterInstance, world: World) -> None:
-        self.instance = instance
-        executor = FakeExecutor()
-        for number in range(9):
-            executor.fleet.add(machine(number)["asset_key"])
-        hands = {Platform.AWS: executor}
-        self.world = replace(world, policy=FakePolicies(), executors=hands)
-        self.world.rollouts.on_wait = lambda seconds: self.world.clock.advance(seconds=seconds)
-
-    def run(self, config: Mapping[str, Any] | None = None, **parts: Any) -> Any:
-        given: dict[str, Any] = {"raise_on_error": False, **parts}
-        if config is not None:
-            given["run_config"] = {"ops": {"plan_remediation": {"config": dict(config)}}}
-        return remediation.execute_in_process(
-            instance=self.instance, resources={"world": self.world}, **given
-        )
-
-    def request(self) -> dg.RunRequest:
-        [task] = self.world.tasks.approved_since(ACME, cursor=0, limit=9)
-        found = run_request(task)
-        assert found is not None
-        return found
-
-    def go_on(self) -> Any:
-        return self.run(tags=dict(self.request().tags))
-
-    @property
-    def task(self) -> Any:
-        [task] = self.world.tasks.list(ACME)
-        return task
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return self.world.tasks.get(ACME, self.task.id).document.content
-
-    def say(self, kind: str = "approve", by: str = "ann", role: Role = Role.ENGINEER) -> None:
-        decide(
-            self.world,
-            ACME,
-            self.task.id,
-            kind=DecisionKind(kind),
-            digest=self.task.digest,
-            by=by,
-            role=role,
-            reason="the site needs it now",
-        )
-
-    def seen(self, *assets: dict[str, Any], gone: tuple[int, ...] = ()) -> None:
-        """Another refresh; the assets at these places have ended."""
-        now = [a | {"state": "terminated"} if n in gone else a for n, a in enumerate(assets)]
-        drift = [drifted(a, active=n not in gone) for n, a in enumerate(now)]
-        observed(self.world.lake, "acme", now, drift=drift)
-
-    @property
-    def carried_out(self) -> list[Any]:
-        entries = self.world.ledger.entries(ACME)
-        begun = ("remediation", "rollout_begun")
-        return [entry.content for entry in entries if entry.kind in begun]
-
-    @property
-    def rechecked(self) -> list[str]:
-        entries = self.world.ledger.entries(ACME)
-        return [e.content["found"] for e in entries if e.kind == "plan_rechecked"]
-
-
-FLEET = fleet(3)
-ASK = {"tenant": "acme", "families": ["ql-base-linux"], "requested_by": "rita"}
 
 
 @pytest.fixture
@@ -126,16 +37,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def house(instance: dg.DagsterInstance) -> House:
     return House(instance, world_of(*FLEET))
-
-
-def told(result: Any) -> str:
-    """Why a run failed, as people read it."""
-    [event] = [e for e in result.all_events if e.is_step_failure]
-    return str(event.step_failure_data.user_failure_data.description)
-
-
-def skipped(result: Any) -> bool:
-    return any(event.is_step_skipped for event in result.all_events)
 
 
 def test_a_plan_asked_for_at_the_launchpad_waits_for_people_and_then_runs_once(house: House):
@@ -150,23 +51,18 @@ def test_a_plan_asked_for_at_the_launchpad_waits_for_people_and_then_runs_once(h
         assert house.run(tags=dict(request.tags)).success
 
     [done] = house.carried_out
-    assert done["document"] == house.document
-    assert done["approved_by"] == ["ann"]
-    assert done["skipped"] == {}
-    assert house.task.state is TaskState.EXECUTING  # the first phase is watched
+    assert (done.digest, done.total) == (house.task.digest, 3)
+    assert house.approved_by == ["ann"]
+    assert house.left_out == {}
+    assert house.task.state is TaskState.EXECUTING
+    assert sum(house.fleet.effects.values()) == 1  # the canary
     assert house.rechecked == ["unchanged"]
     assert house.task.launch.job == "remediation"
 
 
 def test_a_submitted_plan_is_carried_out_by_the_same_job(house: House):
     request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-    planned = make_plan(
-        house.world,
-        request,
-        engine=house.world.policy,
-        contract=house.world.plan_contract,
-        hands=hands_of(house.world),
-    )
+    planned = house.plan(request)
     submit_plan(house.world, planned)
     house.say()
 
@@ -183,8 +79,8 @@ def test_an_asset_that_is_gone_is_left_out_under_the_same_digest(house: House):
     assert house.go_on().success
 
     [done] = house.carried_out
-    assert done["digest"] == digest == house.task.digest
-    assert done["skipped"] == {FLEET[1]["asset_key"]: "no longer active: terminated"}
+    assert done.digest == digest == house.task.digest
+    assert house.left_out == {FLEET[1]["asset_key"]: "no longer active: terminated"}
     assert house.rechecked == ["shrunk"]
 
 
@@ -326,150 +222,6 @@ def test_a_run_that_cannot_plan_says_why(instance: Any, config: dict[str, Any], 
     assert says in told(house.run(config))
 
 
-def free_world() -> World:
-    return world_of(*fleet(3, "development"), changes=FREE)
-
-
-def test_what_asks_for_nobody_is_approved_in_the_platforms_name_and_goes(instance: Any):
-    house = House(instance, free_world())
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
-
-    result = house.run(ASK)
-
-    assert result.success
-    assert house.document["approvals"]["required"] is False
-    [done] = house.carried_out
-    assert done["approved_by"] == ["autonomy:full_auto"]
-    assert house.task.state is TaskState.EXECUTING
-    kinds = [e.kind for e in house.world.ledger.entries(ACME)]
-    assert kinds[:3] == ["approval_requested", "approval_approve", "plan_rechecked"]
-
-
-def test_what_asks_for_nobody_is_stopped_by_anybody_before_it_starts(instance: Any):
-    house = House(instance, free_world())
-    request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-    submit_plan(
-        house.world,
-        make_plan(
-            house.world, request, engine=house.world.policy, contract=house.world.plan_contract
-        ),
-    )
-    assert house.task.state is TaskState.APPROVED
-    before = house.request()
-    house.say("revoke")
-
-    assert skipped(house.run(tags=dict(before.tags)))
-    assert house.carried_out == []
-
-
-def test_no_person_takes_the_platforms_name(instance: Any):
-    house = House(instance, world_of(*FLEET))
-    house.run(ASK)
-
-    with pytest.raises(Refused, match="platform's own name"):
-        house.say(by="autonomy:full_auto", role=Role.ADMIN)
-
-    assert house.task.state is TaskState.AWAITING_APPROVAL
-
-
-def test_what_went_by_itself_asks_people_once_a_fact_wants_them(instance: Any):
-    house = House(instance, free_world())
-    request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-    planned = make_plan(
-        house.world, request, engine=house.world.policy, contract=house.world.plan_contract
-    )
-    submit_plan(house.world, planned)
-    before = house.request()
-    house.seen(*(machine(n, "production") for n in range(3)))
-
-    result = house.run(tags=dict(before.tags))
-
-    assert result.success
-    assert house.carried_out == []
-    assert house.task.state is TaskState.CANCELLED  # they are no development machines any more
-
-
-def test_a_plan_people_carry_out_is_recorded_and_nothing_else(instance: Any):
-    house = House(instance, world_of(*FLEET, changes=rules(Mode.PLAN_ONLY)))
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
-    house.run(ASK)
-    house.say()
-
-    assert house.go_on().success
-    assert len(house.carried_out) == 1
-
-
-@pytest.mark.parametrize("roles", [("engineer", "admin"), ("engineer",), ("admin",)])
-@pytest.mark.parametrize("environment", ["production", "staging"])
-def test_the_shipped_policies_let_an_approved_plan_run(
-    instance: Any, environment: str, roles: tuple[str, ...]
-):
-    usual = policy(selector=replace(policy().selector, environments=(Environment(environment),)))
-    kept = replace(usual, approval=replace(usual.approval, roles=roles))
-    house = House(instance, world_of(*fleet(4, environment), policies=(kept,)))
-    house.world = replace(
-        house.world,
-        policy=EmbeddedPolicies(FolderPolicies().load()),
-        plan_contract=SchemaPlanContract(),
-    )
-    house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
-    house.say(role=Role.ADMIN)
-
-    result = house.go_on()
-
-    assert result.success
-    assert len(house.carried_out) == 1
-
-
-def test_a_broken_glass_lets_it_run_and_is_told_to_the_policies(instance: Any):
-    house = House(
-        instance,
-        world_of(*FLEET, changes=rules(Mode.APPROVE_ALL, require_two_approvers=True)),
-    )
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
-    house.run(ASK)
-    house.say("break_glass", by="zoe", role=Role.ADMIN)
-
-    assert house.go_on().success
-    assert house.task.review_due
-    assert len(house.carried_out) == 1
-
-
-NIGHTLY = Strategy(
-    type=StrategyType.MAINTENANCE_WINDOW,
-    windows=(
-        PolicyWindow(window=WeeklyWindow(start=clock_time("02:00"), lasts=timedelta(hours=2))),
-    ),
-)
-
-
-def test_an_approved_plan_starts_when_its_window_opens_and_not_before(instance: Any):
-    house = House(instance, world_of(*FLEET, policies=(policy(strategy=NIGHTLY),)))
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
-    house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
-    house.say()
-    assert house.world.tasks.approved_since(ACME, cursor=0, limit=9) == []
-    tags = {"qlrf/tenant": "acme", "qlrf/task": house.task.id}
-    assert skipped(house.run(tags=tags))
-
-    house.world.clock.advance(hours=15)
-    sweep(house.world, [ACME])
-
-    assert house.go_on().success
-    assert len(house.carried_out) == 1
-
-
-def test_a_window_that_closed_unused_runs_nothing(instance: Any):
-    house = House(instance, world_of(*FLEET, policies=(policy(strategy=NIGHTLY),)))
-    house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
-    house.say()
-    house.world.clock.advance(hours=17)
-
-    tags = {"qlrf/tenant": "acme", "qlrf/task": house.task.id}
-    assert skipped(house.run(tags=tags))
-    assert house.carried_out == []
-
-
 def test_a_held_run_looks_again_after_the_wait(house: House):
     config = {
         "ops": {
@@ -489,23 +241,7 @@ def test_a_held_run_looks_again_after_the_wait(house: House):
     approving.join()
 
     assert result.success
-    [done] = house.carried_out
-    assert list(done["skipped"]) == [FLEET[2]["asset_key"]]
-
-
-def test_many_runs_of_one_approval_carry_it_out_once(house: House):
-    house.run(ASK)
-    house.say()
-    tags = dict(house.request().tags)
-    runs = [threading.Thread(target=lambda: house.run(tags=tags)) for _ in range(4)]
-
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-
-    assert len(house.carried_out) == 1
-    assert house.task.state is TaskState.EXECUTING
+    assert list(house.left_out) == [FLEET[2]["asset_key"]]
 
 
 def test_what_is_being_carried_out_is_not_rechecked_against_its_own_doing(house: House):
@@ -516,7 +252,7 @@ def test_what_is_being_carried_out_is_not_rechecked_against_its_own_doing(house:
     running = replace(record, task=replace(record.task, state=TaskState.EXECUTING))
     house.seen(*(asset | {"image_ref": "ami-new"} for asset in FLEET))
 
-    proposal = recheck_at_claim(house.world, running, hands=CALM)
+    proposal = recheck_at_claim(house.world, running, hands=CALM).proposal
 
     assert proposal.document == record.document.content
     assert house.rechecked == ["unchanged"]
