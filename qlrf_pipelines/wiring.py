@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
+    from qlrf_pipelines.ports.executors import Executors
+    from qlrf_pipelines.ports.hooks import Hooks
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
+    from qlrf_pipelines.ports.probes import Probes
     from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
@@ -139,6 +142,37 @@ def clouds(settings: Settings) -> "Clouds":
             pool_size=settings.workers,
         )
     }
+
+
+def executors(settings: Settings) -> "Executors":
+    """Every platform whose assets can be changed; an SDK is loaded by its first operator."""
+    from qlrf_pipelines.domain.vocabulary import Platform
+    from resources.clouds.aws.executor import AwsExecutor
+    from resources.secrets import Secrets
+
+    return {
+        Platform.AWS: AwsExecutor(
+            secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
+            max_attempts=settings.aws_max_attempts,
+            read_timeout=settings.read_timeout,
+            calls_at_once=settings.workers,
+        )
+    }
+
+
+def probes() -> "Probes":
+    """Asking services from the outside whether they serve."""
+    from resources.probes import NetworkProbes
+
+    return NetworkProbes()
+
+
+def hooks() -> "Hooks":
+    """Calling web services before and after changes; signing keys are resolved at each call."""
+    from resources.hooks import HttpHooks
+    from resources.secrets import Secrets
+
+    return HttpHooks(secrets=Secrets(os.environ))  # noqa: TID251  as in clouds()
 
 
 def warehouse(settings: Settings) -> "Warehouse":
