@@ -118,7 +118,7 @@ def operation(kind: OperationKind, where: Target, *, number: int = 1, **fields: 
 
 
 def carry_out(operator: Operator, wanted: Operation, *, calls: int = 80) -> Progress:
-    """Ask until it is done, also when killed or not answered: then only that it was begun is kept."""
+    """Ask until it is done, also when killed or not answered: then nothing but `begun` is kept."""
     for _ in range(calls):
         try:
             progress = operator.advance(wanted)
