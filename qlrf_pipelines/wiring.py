@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.executors import Executors
-    from qlrf_pipelines.ports.hooks import Hooks
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
-    from qlrf_pipelines.ports.probes import Probes
     from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
@@ -145,7 +143,7 @@ def clouds(settings: Settings) -> "Clouds":
 
 
 def executors(settings: Settings) -> "Executors":
-    """Every platform whose assets can be changed; an SDK is loaded by its first operator."""
+    """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
     from qlrf_pipelines.domain.vocabulary import Platform
     from resources.clouds.aws.executor import AwsExecutor
     from resources.secrets import Secrets
@@ -155,24 +153,8 @@ def executors(settings: Settings) -> "Executors":
             secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
             max_attempts=settings.aws_max_attempts,
             read_timeout=settings.read_timeout,
-            calls_at_once=settings.workers,
         )
     }
-
-
-def probes() -> "Probes":
-    """Asking services from the outside whether they serve."""
-    from resources.probes import NetworkProbes
-
-    return NetworkProbes()
-
-
-def hooks() -> "Hooks":
-    """Calling web services before and after changes; signing keys are resolved at each call."""
-    from resources.hooks import HttpHooks
-    from resources.secrets import Secrets
-
-    return HttpHooks(secrets=Secrets(os.environ))  # noqa: TID251  as in clouds()
 
 
 def warehouse(settings: Settings) -> "Warehouse":
@@ -265,17 +247,23 @@ def tasks(settings: Settings) -> "Tasks":
 def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
-    Nothing is started here: the database is opened by the first use of the ledger, the locks or
-    the acceptances, and this process keeps it up from then on until it ends.
+    Nothing is started here: the policies are loaded when first asked, and the database is opened by
+    the first use of the ledger, the locks or the acceptances; this process keeps it up from then on
+    until it ends.
     """
     from qlrf_pipelines.ports.world import World
     from resources.clock import SystemClock, TimeSortedIds
     from resources.database.acceptances import SqlAcceptances
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
+    from resources.hooks import HttpHooks
+    from resources.policy.deferred import DeferredPolicies
+    from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
+    from resources.secrets import Secrets
 
     sessions = Sessions(settings)
     return World(
@@ -290,6 +278,13 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
+        rollouts=SqlRollouts(sessions),
+        executors=executors(settings),
+        probes=NetworkProbes(),
+        hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        metrics=metrics,
         warehouse=warehouse(settings),
+        policy=DeferredPolicies(lambda: policy(settings)),
+        plan_contract=plan_contract(),
         progress=progress or SilentProgress(),
     )

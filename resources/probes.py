@@ -4,8 +4,6 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-import urllib3
-
 from qlrf_pipelines.domain.operations import Health, HealthReport
 from qlrf_pipelines.ports.probes import Probes
 
@@ -28,6 +26,8 @@ class NetworkProbes(Probes):
 
 
 def _http(url: str, seconds: float, *, verify: bool) -> HealthReport:
+    import urllib3
+
     try:
         address = urllib3.util.parse_url(url)
     except urllib3.exceptions.LocationParseError:

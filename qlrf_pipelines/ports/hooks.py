@@ -1,44 +1,21 @@
-"""Hooks outside any asset: telling a web service that something happens, and hearing its answer."""
+"""Hooks that leave the platform: telling somebody else's system that something begins or ended."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from qlrf_pipelines.domain.operations import Status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
-    """One call to a service.
-
-    `token` is sent along, so that the service can tell a repetition. `secret` is a reference
-    (`env:NAME`, `file:/path`) to the key the body is signed with, never the key itself.
-    """
-
-    url: str
-    body: Mapping[str, Any]
-    token: str
-    secret: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookReport:
-    """What became of a call: it succeeded, failed, or nobody knows whether it arrived."""
-
-    status: Status
-    why: str
+from qlrf_pipelines.domain.operations import HealthReport
 
 
 class Hooks(ABC):
-    """Calls once; whether to call again is the caller's."""
+    """Calls webhooks; what runs on an asset or in its cloud is an operator's operation."""
 
     @abstractmethod
-    def call(self, hook: Webhook, *, timeout_seconds: float) -> HookReport:
-        """POST the body as JSON; 200 to 299 is success, another answer or none sent is failure.
+    def call(
+        self, hook: Mapping[str, Any], *, token: str, payload: Mapping[str, Any]
+    ) -> HealthReport:
+        """Call a hook's `target` once, within its `timeout_seconds`; an answer 2xx is healthy.
 
-        A call that was sent and not answered within the time is unknown.
-
-        Raises:
-            Rejected: the URL is none, or the secret's reference leads nowhere; nothing was sent.
+        The same token may be sent again after a crash: the receiver tells a repetition by it.
+        What could not be sent at all is unknown.
         """

@@ -1,20 +1,22 @@
-"""Hooks that remember every call, and answer as the test said."""
+"""Webhooks that are only remembered."""
 
-from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.operations import Status
-from qlrf_pipelines.ports.hooks import HookReport, Hooks, Webhook
+from collections.abc import Mapping
+from typing import Any
+
+from qlrf_pipelines.domain.operations import Health, HealthReport
+from qlrf_pipelines.ports.hooks import Hooks
 
 
 class FakeHooks(Hooks):
-    """Every call succeeds, except to URLs given another status."""
+    """Answers 200, or what `answers` says of a target; keeps every call."""
 
-    def __init__(self) -> None:
-        self.calls: list[Webhook] = []
-        self.answers: dict[str, Status] = {}
+    def __init__(self, answers: Mapping[str, HealthReport] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.calls: list[tuple[str, str, Mapping[str, Any]]] = []
 
-    def call(self, hook: Webhook, *, timeout_seconds: float) -> HookReport:
-        if not hook.url.startswith(("http://", "https://")):
-            raise Rejected(f"Hook {hook.url!r} is no http or https URL; correct it.")
-        self.calls.append(hook)
-        status = self.answers.get(hook.url, Status.SUCCEEDED)
-        return HookReport(status=status, why=f"{hook.url} {status}.")
+    def call(
+        self, hook: Mapping[str, Any], *, token: str, payload: Mapping[str, Any]
+    ) -> HealthReport:
+        self.calls.append((str(hook["target"]), token, payload))
+        good = HealthReport(health=Health.HEALTHY, why="answered 200")
+        return self.answers.get(str(hook["target"]), good)

@@ -298,7 +298,7 @@ def test_a_command_on_the_instance_is_a_check(
     moto: MotoAws, operator: Operator, machine: Target, status: str, health: Health
 ) -> None:
     moto.execution.command_status = status
-    check = {"type": "exec", "target": "curl -sf localhost", "timeoutSeconds": 0}
+    check = {"type": "exec", "target": "curl -sf localhost", "timeout_seconds": 0}
 
     assert operator.check(machine, check).health is health
 
