@@ -67,9 +67,7 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
     )
     with world.engine.session() as session:
         connection = session.connection
-        # Every thread holds wide rows of its own: with two, discovering 100 000 assets takes
-        # 100 MiB more, and no less time, since the lake's writer is what it waits for.
-        connection.execute("SET threads = 1")
+        _be_frugal(connection)
         world.lake.view(connection, INVENTORY, tenants=names, name="inventory_before")
         world.lake.view(connection, SCOPES, tenants=names, name="scopes_before")
         known = known_places(connection)
@@ -89,6 +87,17 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
         return inventory_report(
             world, connection, attempt, scopes, version=version, started=started
         )
+
+
+def _be_frugal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep one thread's wide rows, and of freed memory nothing: 150 MiB less at 100 000 assets.
+
+    It costs no time that is seen: a refresh waits for the clouds.
+    """
+    connection.execute(
+        "SET threads = 1; SET allocator_flush_threshold = '1MB'; "
+        "SET allocator_bulk_deallocation_flush_threshold = '1MB'"
+    )
 
 
 def _listed(
@@ -141,6 +150,7 @@ def _flush(world: World, tenants: Sequence[TenantId]) -> dict[TenantId, int]:
     """Append pending changes; return every tenant's newest sequence number."""
     with world.engine.session() as session:
         connection = session.connection
+        _be_frugal(connection)
         world.lake.view(connection, INVENTORY, tenants=tenants)
         world.lake.view(connection, INVENTORY_CHANGES, tenants=tenants)
         newest = _newest(connection)
