@@ -88,8 +88,8 @@ class Evidence:
     known: Known
 
 
-# Rows reconciled at once: enough to be set-based, few enough to keep memory flat as estates grow.
-_CHUNK = 10_000
+# Rows made at once: enough to be set-based, few enough to keep memory flat as estates grow.
+ROWS_AT_ONCE = 10_000
 _BATCH = 2_048
 
 
@@ -99,13 +99,14 @@ def reconcile(
     evidence: Evidence,
     *,
     losses: dict[Place, Loss],
+    rows_at_once: int,
 ) -> pa.RecordBatchReader:
     """Every row of the inventory after the attempt, streamed; `losses` fills while it is read.
 
     The view `inventory_before` holds the inventory before.
     """
     return pa.RecordBatchReader.from_batches(
-        INVENTORY.schema, _batches(connection, attempt, evidence, losses)
+        INVENTORY.schema, _batches(connection, attempt, evidence, losses, rows_at_once)
     )
 
 
@@ -114,8 +115,9 @@ def _batches(
     attempt: Attempt,
     evidence: Evidence,
     losses: dict[Place, Loss],
+    rows_at_once: int,
 ) -> Iterator[pa.RecordBatch]:
-    for places, parts in _chunks(evidence):
+    for places, parts in _chunks(evidence, rows_at_once):
         tenants = {place.tenant for place in places}
         _rules(connection, attempt, tenants)
         _places(connection, attempt, evidence, places)
@@ -138,8 +140,8 @@ def _batches(
                 yield batch.cast(INVENTORY.schema)
 
 
-def _chunks(evidence: Evidence) -> Iterator[tuple[list[Place], int]]:
-    """Places in groups of about `_CHUNK` rows, and how many parts to make their rows in.
+def _chunks(evidence: Evidence, most: int) -> Iterator[tuple[list[Place], int]]:
+    """Places in groups of about `most` rows, and how many parts to make their rows in.
 
     One region's connectors are never apart; a region that is larger is a group of several parts.
     """
@@ -153,13 +155,13 @@ def _chunks(evidence: Evidence) -> Iterator[tuple[list[Place], int]]:
     for _, group in groupby(ordered, key=_region):
         together = list(group)
         more = sum(sizes[place] for place in together)
-        if chunk and size + more > _CHUNK:
-            yield chunk, math.ceil(size / _CHUNK) or 1
+        if chunk and size + more > most:
+            yield chunk, math.ceil(size / most) or 1
             chunk, size = [], 0
         chunk.extend(together)
         size += more
     if chunk:
-        yield chunk, math.ceil(size / _CHUNK) or 1
+        yield chunk, math.ceil(size / most) or 1
 
 
 def _region(place: Place) -> tuple[str, str, str, str]:
