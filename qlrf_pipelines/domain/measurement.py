@@ -209,7 +209,9 @@ def measure_loss(
     )
 
 
-def _lost_seconds(acked: Sequence[CanaryWrite], kept: int) -> tuple[float | None, float | None, str]:
+def _lost_seconds(
+    acked: Sequence[CanaryWrite], kept: int
+) -> tuple[float | None, float | None, str]:
     """Seconds between the last write recovered and the last acknowledged."""
     if kept == len(acked):
         return 0.0, None, "every acknowledged write arrived"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from qlrf_pipelines.ports.acceptances import Acceptances
 from qlrf_pipelines.ports.clock import Clock, Ids
 from qlrf_pipelines.ports.clouds import Clouds
+from qlrf_pipelines.ports.contracts import PlanContract
 from qlrf_pipelines.ports.controls import ControlStore
 from qlrf_pipelines.ports.drills import Drills
 from qlrf_pipelines.ports.engine import Engine
@@ -12,6 +13,7 @@ from qlrf_pipelines.ports.estate import EstateStore
 from qlrf_pipelines.ports.lake import Lake
 from qlrf_pipelines.ports.ledger import Ledger
 from qlrf_pipelines.ports.locks import Locks
+from qlrf_pipelines.ports.policy import PolicyEngine
 from qlrf_pipelines.ports.probes import Probes
 from qlrf_pipelines.ports.progress import Progress
 from qlrf_pipelines.ports.recovery import RecoveryAdapters
@@ -40,4 +42,6 @@ class World:
     recovery: RecoveryAdapters
     probes: Probes
     stopwatch: Stopwatch
+    policy: PolicyEngine
+    plan_contract: PlanContract
     progress: Progress

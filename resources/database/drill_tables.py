@@ -94,6 +94,4 @@ DRILL_WRITE = sa.Table(
 )
 
 # Names of tenants and nothing else of theirs: whom a sensor has to look at, one tenant at a time.
-DRILL_REGISTRY = sa.Table(
-    "drill_registry", METADATA, sa.Column("name", sa.Text, primary_key=True)
-)
+DRILL_REGISTRY = sa.Table("drill_registry", METADATA, sa.Column("name", sa.Text, primary_key=True))

@@ -48,9 +48,7 @@ class SqlDrills(Drills):
 
         def work(connection: sa.Connection) -> DrillRecord:
             enter_tenant(connection, tenant)
-            connection.execute(
-                insert(DRILL_REGISTRY).values(name=tenant).on_conflict_do_nothing()
-            )
+            connection.execute(insert(DRILL_REGISTRY).values(name=tenant).on_conflict_do_nothing())
             made = connection.execute(
                 insert(DRILL)
                 .values(drill_rows.drill_row(first.drill))

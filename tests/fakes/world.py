@@ -11,6 +11,8 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
+from tests.fakes.plan_contract import FakePlanContract
+from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
 from tests.fakes.recovery import FakeServiceProbes
 from tests.fakes.stopwatch import FakeStopwatch
@@ -33,6 +35,8 @@ def fake_world(**overrides: Any) -> World:
         "recovery": {},
         "probes": FakeServiceProbes({}),
         "stopwatch": FakeStopwatch(clock if isinstance(clock, FakeClock) else FakeClock()),
+        "policy": FakePolicies(),
+        "plan_contract": FakePlanContract(),
         "progress": FakeProgress(),
     }
     for part, name in (

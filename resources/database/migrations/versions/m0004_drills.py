@@ -3,7 +3,7 @@
 from alembic import context, op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 TENANT = "nullif(current_setting('qlrf.tenant', true), '')"
 PHASES = (
