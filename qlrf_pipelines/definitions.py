@@ -15,6 +15,7 @@ from qlrf_pipelines import wiring
 from qlrf_pipelines.jobs.approved_change import approved_change
 from qlrf_pipelines.jobs.progress import LogProgress
 from qlrf_pipelines.jobs.refresh import refresh
+from qlrf_pipelines.jobs.remediation import remediation
 from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
@@ -23,7 +24,7 @@ from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
 # Jobs with a gate: what the decision sensor may start once people have approved.
-GATED_JOBS = (approved_change,)
+GATED_JOBS = (approved_change, remediation)
 
 
 def build(world: World, manifest: Path, *, settings: Settings | None = None) -> dg.Definitions:
