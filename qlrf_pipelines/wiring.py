@@ -231,8 +231,9 @@ def tasks(settings: Settings) -> "Tasks":
 def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
-    Nothing is started here: the database is opened by the first use of the ledger, the locks or
-    the acceptances, and this process keeps it up from then on until it ends.
+    Nothing is started here: the policies are loaded when first asked, and the database is opened by
+    the first use of the ledger, the locks or the acceptances; this process keeps it up from then on
+    until it ends.
     """
     from qlrf_pipelines.ports.world import World
     from resources.clock import SystemClock, TimeSortedIds
@@ -241,6 +242,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.locks import SqlLocks
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
+    from resources.policy.deferred import DeferredPolicies
     from resources.progress import SilentProgress
 
     sessions = Sessions(settings)
@@ -257,5 +259,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
         warehouse=warehouse(settings),
+        policy=DeferredPolicies(lambda: policy(settings)),
+        plan_contract=plan_contract(),
         progress=progress or SilentProgress(),
     )

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from qlrf_pipelines.ports.acceptances import Acceptances
 from qlrf_pipelines.ports.clock import Clock, Ids
 from qlrf_pipelines.ports.clouds import Clouds
+from qlrf_pipelines.ports.contracts import PlanContract
 from qlrf_pipelines.ports.controls import ControlStore
+from qlrf_pipelines.ports.drills import Drills
 from qlrf_pipelines.ports.engine import Engine
 from qlrf_pipelines.ports.estate import EstateStore
 from qlrf_pipelines.ports.lake import Lake
 from qlrf_pipelines.ports.ledger import Ledger
 from qlrf_pipelines.ports.locks import Locks
+from qlrf_pipelines.ports.policy import PolicyEngine
+from qlrf_pipelines.ports.probes import Probes
 from qlrf_pipelines.ports.progress import Progress
+from qlrf_pipelines.ports.recovery import RecoveryAdapters
+from qlrf_pipelines.ports.stopwatch import Stopwatch
 from qlrf_pipelines.ports.tasks import Tasks
 from qlrf_pipelines.ports.warehouse import Warehouse
 
@@ -32,4 +38,10 @@ class World:
     acceptances: Acceptances
     tasks: Tasks
     warehouse: Warehouse
+    drills: Drills
+    recovery: RecoveryAdapters
+    probes: Probes
+    stopwatch: Stopwatch
+    policy: PolicyEngine
+    plan_contract: PlanContract
     progress: Progress
