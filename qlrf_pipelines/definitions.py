@@ -14,17 +14,20 @@ from assets_defs.observation import OBSERVATION_CHECKS
 from assets_defs.recovery_checks import RECOVERY_CHECKS
 from qlrf_pipelines import wiring
 from qlrf_pipelines.jobs.approved_change import approved_change
+from qlrf_pipelines.jobs.dr_drill import dr_drill, dr_return
 from qlrf_pipelines.jobs.progress import LogProgress
 from qlrf_pipelines.jobs.refresh import refresh
+from qlrf_pipelines.jobs.remediation import remediation
 from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
+from sensors.drills import drill_alarms, drill_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
 # Jobs with a gate: what the decision sensor may start once people have approved.
-GATED_JOBS = (approved_change,)
+GATED_JOBS = (approved_change, remediation, dr_drill)
 
 
 def build(world: World, manifest: Path, *, settings: Settings | None = None) -> dg.Definitions:
@@ -44,12 +47,18 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             *CONTRACTS,
         ],
         asset_checks=[*quality_checks(), *OBSERVATION_CHECKS, *RECOVERY_CHECKS],
-        jobs=[refresh, lake_upkeep, *GATED_JOBS],
+        jobs=[refresh, lake_upkeep, dr_return, *GATED_JOBS],
         schedules=[
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
         ],
-        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep],
+        sensors=[
+            tenant_sync,
+            decision_sensor(GATED_JOBS),
+            expiry_sweep,
+            drill_reconcile,
+            drill_alarms,
+        ],
         resources={
             "world": world,
             "limits": Limits(

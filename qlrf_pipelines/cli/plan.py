@@ -91,8 +91,8 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     planning = make_plans(
         world,
         _request(who, given),
-        engine=wiring.policy(settings),
-        contract=wiring.plan_contract(),
+        engine=world.policy,
+        contract=world.plan_contract,
     )
     if given["out"] is not None:
         _write(given["out"], [dict(item.document) for item in planning.plans])
@@ -134,7 +134,7 @@ def _window(start: datetime | None, end: datetime | None) -> Span | None:
 
 def _submit(world: "World", planning: "Planning") -> dict[str, dict[str, str]]:
     """The tasks of the plans no gate denies, by the plans' digests."""
-    from qlrf_pipelines.services.planning import submit_plan
+    from qlrf_pipelines.services.submission import submit_plan
 
     made = {}
     for item in planning.plans:

@@ -46,7 +46,7 @@ class DrillEvent(StrEnum):
 class Outcome(StrEnum):
     """How a drill ended."""
 
-    PASSED = "passed"  # noqa: S105  an outcome, not a password
+    PASSED = "passed"
     FAILED = "failed"
     ABORTED = "aborted"
 

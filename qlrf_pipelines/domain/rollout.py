@@ -86,6 +86,7 @@ WAITS_FOR_HUMAN = (_S.PAUSED, _S.HELD, _S.STUCK)
 NEXT: Mapping[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.RUNNING, _E.PHASE_DONE): _S.WATCHING,
     (_S.WATCHING, _E.WATCHED): _S.RUNNING,
+    (_S.RUNNING, _E.WATCHED): _S.RUNNING,  # a human let the phase pass
     (_S.WATCHING, _E.PROMOTED): _S.RUNNING,
     (_S.WATCHING, _E.FINISHED): _S.COMPLETED,
     (_S.RUNNING, _E.FINISHED): _S.COMPLETED,
@@ -116,7 +117,7 @@ ASSET_NEXT: Mapping[tuple[AssetState, AssetEvent], AssetState] = {
     (_A.UNKNOWN, _B.ASKED_AGAIN): _A.CHANGING,
     **{
         (state, _B.UNDO_BEGUN): _A.RESTORING
-        for state in (_A.DONE, _A.FAILED, _A.UNKNOWN, _A.NOT_RESTORED)
+        for state in (_A.CHANGING, _A.DONE, _A.FAILED, _A.UNKNOWN, _A.NOT_RESTORED)
     },
     (_A.RESTORING, _B.UNDONE): _A.RESTORED,
     (_A.RESTORING, _B.NOT_UNDONE): _A.NOT_RESTORED,

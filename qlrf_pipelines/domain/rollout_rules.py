@@ -64,7 +64,8 @@ def to_undo(
         row
         for row in known
         if row.state in TOUCHED
-        and row.state not in (*IN_FLIGHT, AssetState.NOT_RESTORED, *kept)
+        and row.state not in (AssetState.RESTORING, AssetState.NOT_RESTORED, *kept)
+        and not (row.state is AssetState.CHANGING and row.begun)
         and not row.asset.startswith(HOOK_ROW)
     ]
     back.sort(key=lambda row: row.order, reverse=True)
@@ -92,7 +93,13 @@ def failure_share(rows: Sequence[AssetRow], phase: int) -> float:
 
 
 def tripped(phase: PhasePlan, rows: Sequence[AssetRow], number: int) -> str | None:
-    """Why the assets' own fate takes the rollout back, or None."""
+    """Why the assets' own fate takes the rollout back, or None.
+
+    While an asset is unknown nothing is taken back by itself: to touch what nobody knows is for a
+    human to decide, and the rollout is held for one.
+    """
+    if any(row.state is AssetState.UNKNOWN for row in rows):
+        return None
     share = failure_share(rows, number)
     for trigger in phase.triggers:
         if trigger.metric == FAILURE_SHARE and holds(trigger, share):

@@ -8,7 +8,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from qlrf_pipelines.domain.dataset_shape import TIME
 from qlrf_pipelines.domain.drill_bounds import failure_upper, spread
 from qlrf_pipelines.domain.drill_datasets import DRILLS, RESILIENCE
 from qlrf_pipelines.domain.estate import Estate, Tenant, TenantId
@@ -141,7 +140,7 @@ def judge(connection: duckdb.DuckDBPyConnection, *, now: datetime) -> pa.Table:
 
 
 def _spreads(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """What several drills say together: few numbers per scope, exact methods, no row of an asset."""
+    """What several drills say together: few numbers per scope, exact methods."""
     series = {
         (tenant, kind, value): {"rto": rto, "rpo": rpo}
         for tenant, kind, value, rto, rpo in connection.sql(resilience_sql.SERIES).fetchall()

@@ -188,7 +188,7 @@ GROUP BY ALL
 
 
 def _measured(name: str) -> str:
-    """The worst of the plans' measurements; unknown if any is, and only where it means something."""
+    """The worst of the plans' measurements, unknown if any is; only where it means something."""
     alone = "s.scope_type IN ('application', 'plan') AND count(m.plan) > 0"
     return f"""
        CASE WHEN {alone} THEN min(m.{name}_target) END AS {name}_target,
@@ -207,7 +207,8 @@ def _share(count: str, total: str) -> str:
 
 _SUMS = f"""
 SELECT s.tenant, s.scope_type, s.scope_value, any_value(s.paired) AS paired,
-       count(m.plan) FILTER (m.plan <> '') AS plans, count(m.plan) FILTER (m.rank = 0) AS plans_ready,
+       count(m.plan) FILTER (m.plan <> '') AS plans,
+       count(m.plan) FILTER (m.rank = 0) AS plans_ready,
        count(m.plan) FILTER (m.drill_id IS NULL) AS plans_never_drilled,
        count(m.plan) FILTER (m.due_at >= $now AND m.ready_by < $now) AS plans_due,
        count(m.plan) FILTER (m.drill_id IS NOT NULL AND (m.due_at IS NULL OR m.due_at < $now))
@@ -276,8 +277,8 @@ SELECT tenant, applications, ready, coverage, status, readiness, plans, plans_ov
 FROM resilience WHERE scope_type = 'tenant'
 """
 WORST = """
-SELECT tenant, scope_value AS application, readiness, reason, last_drill_id, rto_seconds, rto_target,
-       rpo_seconds, rpo_target
+SELECT tenant, scope_value AS application, readiness, reason, last_drill_id, rto_seconds,
+       rto_target, rpo_seconds, rpo_target
 FROM resilience WHERE scope_type = 'application' AND readiness <> 'ready'
 ORDER BY tenant, scope_value
 """

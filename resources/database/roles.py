@@ -33,6 +33,11 @@ TENANT_TABLES = (
     "task_document",
     "task_decision",
     "task_claim",
+    "drill",
+    "drill_event",
+    "drill_move",
+    "drill_answer",
+    "drill_write",
 )
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.domain.paper import Paper
@@ -11,7 +12,7 @@ from resources.report.printable import printable
 
 _PAGE = Path(__file__).with_name("drill.typ")
 # For archives, with its structure kept for screen readers; typst refuses what breaks either.
-_STANDARDS = ["a-2a", "ua-1"]
+_STANDARDS: list[Literal["a-2a", "ua-1"]] = ["a-2a", "ua-1"]
 
 
 class TypstReports(Reports):
@@ -27,7 +28,7 @@ class TypstReports(Reports):
                 sys_inputs={"paper": json.dumps(_document(paper))},
                 ignore_system_fonts=True,
                 format="pdf",
-                pdf_standards=_STANDARDS,
+                pdf_standards=[*_STANDARDS],
                 # The document has the drill's date: no clock may show in the bytes.
                 timestamp=0,
             )

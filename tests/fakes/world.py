@@ -3,6 +3,9 @@
 import importlib
 from typing import Any
 
+from qlrf_pipelines.domain.canary import Provider
+from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.ports.metrics import MetricSource
 from qlrf_pipelines.ports.world import World
 from tests.fakes.acceptances import FakeAcceptances
 from tests.fakes.clock import FakeClock, FakeIds
@@ -14,7 +17,7 @@ from tests.fakes.locks import FakeLocks
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
-from tests.fakes.recovery import FakeServiceProbes
+from tests.fakes.rollouts import FakeRollouts
 from tests.fakes.stopwatch import FakeStopwatch
 from tests.fakes.tasks import FakeTasks
 
@@ -28,12 +31,14 @@ def fake_world(**overrides: Any) -> World:
         "clouds": {},
         "lake": FakeLake(),
         "ledger": (ledger := overrides.get("ledger") or FakeLedger()),
-        "tasks": FakeTasks(ledger),
+        "tasks": (tasks := overrides.get("tasks") or FakeTasks(ledger)),
+        "rollouts": FakeRollouts(ledger, tasks if isinstance(tasks, FakeTasks) else None),
+        "executors": {},
+        "metrics": no_metrics,
         "locks": FakeLocks(),
         "acceptances": FakeAcceptances(),
         "drills": FakeDrills(ledger),
         "recovery": {},
-        "probes": FakeServiceProbes({}),
         "stopwatch": FakeStopwatch(clock if isinstance(clock, FakeClock) else FakeClock()),
         "policy": FakePolicies(),
         "plan_contract": FakePlanContract(),
@@ -43,10 +48,17 @@ def fake_world(**overrides: Any) -> World:
         ("estate", "FakeEstate"),
         ("controls", "FakeControls"),
         ("warehouse", "FakeWarehouse"),
+        ("probes", "FakeProbes"),
+        ("hooks", "FakeHooks"),
     ):
         if part not in overrides:
             parts[part] = _made(part, name)
     return World(**(parts | overrides))
+
+
+def no_metrics(provider: Provider) -> MetricSource:
+    """Nobody has a test's metrics unless it says who."""
+    raise Rejected(f"This test has no metrics of {provider.kind}.")
 
 
 def _made(module: str, name: str) -> Any:

@@ -242,8 +242,16 @@ def resilience(tenant: str, scope_type: str, scope_value: str, **facts: Any) -> 
         ("applications", "ready", "plans", "plans_ready", "drills", "members", "members_proven"), 1
     )
     zero = dict.fromkeys(
-        ("plans_never_drilled", "plans_due", "plans_overdue", "drills_failed", "open_drills")
-        + ("held_drills", "targets_missed", "targets_not_proven"),
+        (
+            "plans_never_drilled",
+            "plans_due",
+            "plans_overdue",
+            "drills_failed",
+            "open_drills",
+            "held_drills",
+            "targets_missed",
+            "targets_not_proven",
+        ),
         0,
     )
     return {
