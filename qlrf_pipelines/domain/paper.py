@@ -33,13 +33,17 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A stretch of a lane, its beginning and length as shares of the width; `text_at` likewise."""
+    """A stretch of a lane, its beginning and length as shares of the width.
+
+    Its text begins at `text_at`, which is `inside` the bar or beside it.
+    """
 
     begin: float
     length: float
     tone: Tone
     text: str = ""
     text_at: float = 0.0
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
