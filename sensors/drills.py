@@ -1,4 +1,4 @@
-"""When a drill goes on: asked for, signed, or left behind by a dead process; and what is overdue."""
+"""When a drill goes on: asked for, signed, or left by a dead process; and what is overdue."""
 
 import json
 from collections.abc import Iterator
@@ -141,5 +141,3 @@ def _entry(world: World, alarm: Alarm) -> NewEntry:
         recorded_at=world.clock.now(),
         content={"application": alarm.application, "text": alarm.text},
     )
-
-

@@ -22,7 +22,6 @@ from qlrf_pipelines.services.drilling import run_phase
 from qlrf_pipelines.services.drills import proposal_of
 from qlrf_pipelines.services.gate import Proposal
 
-
 DR_DRILL, DR_RETURN = "dr_drill", "dr_return"
 DRILL_TAG = "qlrf/drill"
 
@@ -139,18 +138,14 @@ def return_drill(
     _reported(context, world, tenant, own)
 
 
-def _returned(
-    context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str
-) -> None:
+def _returned(context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str) -> None:
     with told_to_dagster():
         drill = run_phase(world, tenant, own, Phase.FAILBACK, holder=context.run_id)
     context.log.info(explain(drill))
     _told(drill)
 
 
-def _reported(
-    context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str
-) -> None:
+def _reported(context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str) -> None:
     with told_to_dagster():
         drill = _closed(context, world, tenant, own)
     context.log.info(explain(drill))
@@ -158,9 +153,7 @@ def _reported(
         raise dg.Failure(explain(drill), allow_retries=False)
 
 
-def _closed(
-    context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str
-) -> Drill:
+def _closed(context: dg.OpExecutionContext, world: World, tenant: TenantId, own: str) -> Drill:
     drill = run_phase(world, tenant, own, Phase.REPORTING, holder=context.run_id)
     if drill.phase is Phase.CLOSED:
         _end_task(world, drill, by=context.run_id)

@@ -58,11 +58,11 @@ def _of_drills(due: Due) -> Iterator[Alarm]:
 def _of_replication(world: World, due: Due) -> Iterator[Alarm]:
     for name, found in replication_of(world, due.plan).items():
         if found.status is not ReplicationStatus.IN_SYNC:
-            yield _alarm(
-                due, f"replication_{name}", f"{name} is {found.status} ({found.detail})"
-            )
+            yield _alarm(due, f"replication_{name}", f"{name} is {found.status} ({found.detail})")
         elif due.plan.rpo_seconds is not None and (found.lag_seconds or 0) > due.plan.rpo_seconds:
-            said = f"{name} lags {found.lag_seconds:.0f} s, the target is {due.plan.rpo_seconds:.0f}"
+            said = (
+                f"{name} lags {found.lag_seconds:.0f} s, the target is {due.plan.rpo_seconds:.0f}"
+            )
             yield _alarm(due, f"replication_{name}", said)
 
 
@@ -76,7 +76,5 @@ def replication_of(world: World, plan: RecoveryPlan) -> dict[str, Replication]:
                 raise Rejected(f"there is no adapter {member.adapter}")
             found[member.name] = adapter.open(member).replication()
         except (Rejected, Unavailable) as error:
-            found[member.name] = Replication(
-                status=ReplicationStatus.UNKNOWN, detail=str(error)
-            )
+            found[member.name] = Replication(status=ReplicationStatus.UNKNOWN, detail=str(error))
     return found

@@ -68,7 +68,7 @@ def result_of(
         },
         "failback": asdict(_from_failback(record, "failed_back")),
         "reprotect": asdict(_from_failback(record, "reprotected")),
-        "clean": record.last("clean") is not None or not record.moves and not writes,
+        "clean": record.last("clean") is not None or (not record.moves and not writes),
         "phases": phases_of(record),
         "clock_steps": [
             {"at": iso(step.at), "seconds": step.seconds}

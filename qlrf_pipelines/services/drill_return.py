@@ -29,7 +29,7 @@ def fail_back(hand: Hand, record: DrillRecord) -> Ending:
 
 
 def _round(record: DrillRecord) -> int:
-    """How often a human has sent the drill back here: a failback that is over is not asked again."""
+    """How often a human has sent the drill back: a failback that is over is not asked again."""
     return sum(
         entry.kind == "phase_ended" and entry.phase is Phase.HELD for entry in record.entries
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Any, Self
 
 from qlrf_pipelines.domain.drills import Phase
 from qlrf_pipelines.domain.errors import Rejected, Unavailable
@@ -53,6 +54,10 @@ class Companion(AbstractContextManager["Companion"]):
             self._begun = self.hand.now()
             self._running = self._pool.submit(self.act)
             wait([self._running], timeout=GRACE_SECONDS)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
 
     def __exit__(
         self,
@@ -118,10 +123,10 @@ class Prober(Companion):
             if not target:
                 why = "the probe has no testTarget, so it cannot see an isolated test"
                 return HealthReport(health=Health.UNKNOWN, why=why)
-            check = {"type": probe.type.value, "target": target}
-            return self.hand.world.probes.probe(check, timeout_seconds=seconds)
+            outside = {"type": probe.type.value, "target": target}
+            return self.hand.world.probes.probe(outside, timeout_seconds=seconds)
         member = next(m for m in self.hand.plan.members if m.name == probe.member)
-        check = {
+        check: dict[str, Any] = {
             "type": probe.type.value,
             "statement": probe.statement,
             "command": probe.command,
@@ -159,7 +164,9 @@ class Writer(Companion):
     def act(self) -> None:
         """One number into every member, at the same time."""
         number, self._next = self._next, self._next + 1
-        list(self._writers.map(lambda one: write(self.hand, *one, number), self._canaries))
+        list(
+            self._writers.map(lambda one: write(self.hand, one[0], one[1], number), self._canaries)
+        )
 
     def __exit__(
         self,

@@ -1,6 +1,6 @@
 """The seven phases of a drill, each of which may be begun any number of times and ends once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qlrf_pipelines.domain import drill_steps
@@ -21,8 +21,8 @@ from qlrf_pipelines.domain.recovery_plans import DrillType, RecoveryPlan
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.drill_hand import PASSED, Ending, Hand, driving, failed
 from qlrf_pipelines.services.drill_moves import RETRY_SECONDS, carry_out, pause
-from qlrf_pipelines.services.drill_return import fail_back
 from qlrf_pipelines.services.drill_results import result_of
+from qlrf_pipelines.services.drill_return import fail_back
 from qlrf_pipelines.services.drill_watching import (
     WORKLOAD,
     Companion,
@@ -221,7 +221,7 @@ def max_gap(plan: RecoveryPlan) -> float:
     return 2 * (plan.pace.interval_seconds + plan.pace.timeout_seconds)
 
 
-def unproven(plan: RecoveryPlan, answers: "list[Answer] | Any") -> list[str]:
+def unproven(plan: RecoveryPlan, answers: Sequence[Answer]) -> list[str]:
     """The probes that do not hold at the end of these answers, with their last words."""
     missing: list[str] = []
     for probe in plan.probes:

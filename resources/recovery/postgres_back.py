@@ -17,11 +17,12 @@ _BEHIND = (
     "FROM pg_stat_replication WHERE application_name = %s"
 )
 _RECEIVED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), %s::pg_lsn)::bigint"
+POLL_SECONDS = 0.2
 _DOWN = (Serving.ISOLATED, Serving.STOPPED)
 
 
 def progress(
-    status: Status, detail: str, *, poll_seconds: float = 0.2, **checkpoint: object
+    status: Status, detail: str, *, poll_seconds: float = POLL_SECONDS, **checkpoint: object
 ) -> Progress:
     """How far a move is."""
     return Progress(status=status, detail=detail, checkpoint=checkpoint, poll_seconds=poll_seconds)
@@ -46,9 +47,7 @@ class PgReturn:
             return self._bring_up(there, move.checkpoint)
         if here is Serving.ABSENT:
             return self._rebuild(there, move.checkpoint)
-        return progress(
-            Status.RUNNING, "the primary does not say what it is; it may be starting", **{}
-        )
+        return _running("the primary does not say what it is; it may be starting")
 
     def _bring_up(self, there: Serving, kept: Mapping[str, object]) -> Progress:
         """The primary is down: start it as it was, or as a standby of who took over."""
@@ -151,4 +150,6 @@ class PgReturn:
 
 
 def _running(detail: str, **checkpoint: object) -> Progress:
-    return progress(Status.RUNNING, detail, **checkpoint)
+    return Progress(
+        status=Status.RUNNING, detail=detail, checkpoint=checkpoint, poll_seconds=POLL_SECONDS
+    )

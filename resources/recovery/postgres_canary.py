@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.ports.recovery import Canary
@@ -55,7 +55,7 @@ class PostgresCanary(Canary):
         if not self._do(f"SELECT 1 FROM {TABLE} LIMIT 1"):  # noqa: S608
             self._do(f"DROP TABLE {TABLE}")
 
-    def _do(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+    def _do(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         import psycopg2
 
         with self._door:

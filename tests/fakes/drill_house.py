@@ -1,4 +1,4 @@
-"""A world in which drills can be run from the first phase to the last, and the truth be looked at."""
+"""A world in which drills can be run to their end, and the truth be looked at."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -257,7 +257,7 @@ def test_members_move_in_the_order_of_their_dependencies():
                 (member("cache"), member(), member("api", "database", "cache")),
                 (member("web", "api"),),
             )
-        )  # fmt: skip
+        )
     )
 
     own = house.run().id
