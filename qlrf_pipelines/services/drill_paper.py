@@ -111,7 +111,12 @@ def _summary(document: Document) -> str:
     name = f"application {drill['application']}"
     if drill["type"] == "tabletop":
         return f"The plan of {name} was gone through and nothing was moved; nothing is measured."
-    sentences = [_recovered(name, result.get("rto", {})), _lost(result.get("rpo", {}))]
+    rto, rpo = result.get("rto", {}), result.get("rpo", {})
+    if _verdict(rto) is _verdict(rpo) is Verdict.NOT_PROVEN and _why(rto) == _why(rpo):
+        both = f"Neither the recovery time nor the data loss of {name} is proven: {_why(rto)}."
+        sentences = [both]
+    else:
+        sentences = [_recovered(name, rto), _lost(rpo)]
     back = result.get("failback", {}).get("seconds")
     if back is not None:
         sentences.append(f"The primary served again {duration(back)} after the way back began.")

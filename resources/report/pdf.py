@@ -1,7 +1,7 @@
 """PDF by typst: one page description, into which the paper comes as JSON and never as markup."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,9 @@ class TypstReports(Reports):
 
 
 def _document(paper: Paper) -> dict[str, object]:
-    given: dict[str, object] = printable(asdict(paper))
+    # A heading and a description must say something, or a screen reader stops there.
+    chart = replace(paper.chart, spoken=paper.chart.spoken.strip() or "-")
+    whole = replace(paper, subject=paper.subject.strip() or "-", chart=chart)
+    given: dict[str, object] = printable(asdict(whole))
     day = paper.day
     return given | {"day": {"year": day.year, "month": day.month, "day": day.day}}

@@ -136,7 +136,7 @@ def test_a_tenant_nobody_judged_is_no_data_in_resilience_too() -> None:
     )
 
     assert found.rows == [
-        ("acme", "healthy", 1.0, 1),
+        ("acme", "critical", 0.5, 2),
         ("globex", "no_data", None, 0),
         ("initech", "no_data", None, 0),
     ]

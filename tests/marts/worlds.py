@@ -110,13 +110,30 @@ def fill_drills(lake: Lake) -> None:
         ],
         tenants=BOTH,
     )
+    bad = {
+        "ready": 0,
+        "coverage": 0.5,
+        "status": "critical",
+        "readiness": "never_drilled",
+        "reason": "no drill that moved anything was ever closed",
+    }
     put(
         lake,
         RESILIENCE,
         [
-            rows.resilience("acme", "tenant", "acme"),
+            rows.resilience("acme", "tenant", "acme", applications=2, **bad | {"ready": 1}),
+            rows.resilience("acme", "application", "orders"),
+            rows.resilience("acme", "application", "billing", **bad),
             rows.resilience("acme", "plan", "orders-full", rto_seconds=12.25, rto_verdict="met"),
-            rows.resilience("acme", "site", "paris", coverage=None, status="no_data", paired=False),
+            rows.resilience(
+                "acme",
+                "site",
+                "paris",
+                coverage=None,
+                status="no_data",
+                readiness="no_data",
+                paired=False,
+            ),
         ],
         tenants=BOTH,
     )
