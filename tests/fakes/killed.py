@@ -42,5 +42,3 @@ class KillingDrills(FakeDrills):
         if self.at and self.seen >= self.at:
             raise Killed
         return done
-
-

@@ -50,9 +50,7 @@ class Bench:
         for kind in kinds:
             checkpoint: Any = {}
             for call in range(400):
-                said = self.session.advance(
-                    self.move(kind, checkpoint=checkpoint, begun=call > 0)
-                )
+                said = self.session.advance(self.move(kind, checkpoint=checkpoint, begun=call > 0))
                 checkpoint = said.checkpoint
                 if said.status is not Status.RUNNING:
                     break
@@ -193,9 +191,7 @@ def test_a_statement_is_answered_by_the_side_that_serves(bench):
     check = {"type": "sql", "statement": "SELECT 1", "expect": "1"}
 
     def ask() -> Health:
-        return bench.session.ask(
-            Side.RECOVERY, check, drill=bench.drill, timeout_seconds=2
-        ).health
+        return bench.session.ask(Side.RECOVERY, check, drill=bench.drill, timeout_seconds=2).health
 
     before = ask()
     bench.go(*WAY)
