@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
     from qlrf_pipelines.ports.recovery import RecoveryAdapters
+    from qlrf_pipelines.ports.reports import Reports
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
@@ -253,6 +254,13 @@ def drills(settings: Settings) -> "Drills":
     from resources.database.sessions import Sessions
 
     return SqlDrills(Sessions(settings))
+
+
+def reports() -> "Reports":
+    """Who sets a report as a PDF; the typesetter is loaded when the first one is set."""
+    from resources.report.pdf import TypstReports
+
+    return TypstReports()
 
 
 def recovery(settings: Settings) -> "RecoveryAdapters":

@@ -6,11 +6,13 @@ The command line trusts whoever may use this machine: `--as` and `--role` are be
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qlrf_pipelines.cli import drill_text
+from qlrf_pipelines.cli.drill_files import report_document, write_report
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, person_options
 from qlrf_pipelines.domain.drills import DrillEvent, Outcome, Phase
@@ -185,17 +187,36 @@ def watch(settings: Settings, drill: str, tenant: str | None, as_json: bool) -> 
 
 @group.command("report")
 @_one
+@click.option("--pdf", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a PDF.")
+@click.option("--force", is_flag=True, help="Replace the PDF if it exists.")
 @json_option
 @click.pass_obj
-def report(settings: Settings, drill: str, tenant: str | None, as_json: bool) -> int:
-    """Print what a drill proved; exit code 1 if it did not pass or a target was not met."""
+def report(
+    settings: Settings,
+    *,
+    drill: str,
+    tenant: str | None,
+    pdf: Path | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Print what a drill proved; exit code 1 if it did not pass or a target was not met.
+
+    With --pdf or --json the evidence of a closed drill is sealed in the ledger the first time.
+    """
     world = _world(settings)
     record = _find(world, tenant, drill)
-    if record.drill.result is None:
+    if record.drill.result is None and pdf is None:
         say(f"Drill {record.drill.id} is in {record.drill.phase}; it has proven nothing yet.")
+        if as_json:
+            emit_json(None)
+        return _code(record)
+    if pdf is not None:
+        write_report(world, record, pdf, force=force)
+        say(f"Wrote {pdf}.")
     if as_json:
-        emit_json(record.drill.result)
-    elif record.drill.result is not None:
+        emit_json(report_document(world, record))
+    elif pdf is None and record.drill.result is not None:
         click.echo(f"Drill {record.drill.id} of {record.drill.application}: {record.drill.outcome}")
         click.echo("\n".join(drill_text.result_lines(record.drill.result)))
     return _code(record)

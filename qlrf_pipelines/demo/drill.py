@@ -28,6 +28,7 @@ from qlrf_pipelines.ports.progress import Progress
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import drills
 from qlrf_pipelines.services.approvals import decide
+from qlrf_pipelines.services.drill_report import drill_report, drill_report_pdf
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import run_request
 
@@ -41,11 +42,12 @@ CONTRACTS = Path(__file__).parent / "drill_contracts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillStory:
-    """The drill with everything that happened, and what the shop itself counted."""
+    """The drill with everything that happened, what the shop itself counted, and the evidence."""
 
     record: DrillRecord
     shop: ShopBooks
     entries: int
+    pdf: Path
 
     def as_json(self) -> dict[str, Any]:
         """The result and the shop's own books as JSON values."""
@@ -55,6 +57,7 @@ class DrillStory:
             "result": self.record.drill.result,
             "shop": asdict(self.shop),
             "evidence_entries": self.entries,
+            "pdf": str(self.pdf),
         }
 
 
@@ -76,8 +79,17 @@ def tell_drill(settings: Settings, progress: Progress) -> DrillStory:
             own = _drill(world, instance, progress)
         books = shop.books()
         record = world.drills.get(TENANT, own)
+    progress.said("The evidence is put on paper ...")
+    pdf = _paper(world, own, settings.home / "demo")
     entries = verify_chain(world.ledger.entries(TENANT))
-    return DrillStory(record=record, shop=books, entries=entries)
+    return DrillStory(record=record, shop=books, entries=entries, pdf=pdf)
+
+
+def _paper(world: World, own: str, folder: Path) -> Path:
+    report = drill_report(world, TENANT, own)
+    path = folder / f"drill-{own}.pdf"
+    path.write_bytes(drill_report_pdf(wiring.reports(), report))
+    return path
 
 
 def _drill(world: World, instance: dg.DagsterInstance, progress: Progress) -> str:

@@ -105,6 +105,8 @@ def test_a_drill_that_proved_nothing_ends_with_1(qlrf: Qlrf, drill: dict[str, An
 
     assert result.return_value == 1
     assert "has proven nothing yet" in result.stderr
+    with pytest.raises(Refused, match="in validation"):
+        qlrf("report", drill["id"], "--pdf", "report.pdf")
 
 
 def test_the_report_of_a_drill_says_what_was_met(postgres: Any, qlrf: Qlrf, tmp_path: Path) -> None:
@@ -122,5 +124,16 @@ def test_the_report_of_a_drill_says_what_was_met(postgres: Any, qlrf: Qlrf, tmp_
     assert result.return_value == 0
     assert "RTO        0.00 s of 300.00 s: MET" in result.stdout
     assert "3 acknowledged writes" in result.stdout
+    told = json.loads(qlrf("report", own, "--json").stdout)
+    assert told["evidence"]["result"]["rpo"]["writes"] == 3
+    page = tmp_path / "report.pdf"
+    assert qlrf("report", own, "--pdf", str(page)).return_value == 0
+    assert page.read_bytes().startswith(b"%PDF-")
+    with pytest.raises(Refused, match="exists"):
+        qlrf("report", own, "--pdf", str(page))
+    before = page.read_bytes()
+    qlrf("report", own, "--pdf", str(page), "--force")
+    assert page.read_bytes() == before, "the seal was set once and stays"
+    assert json.loads(qlrf("report", own, "--json").stdout) == told
     assert qlrf("watch", own).return_value == 0
     assert drills.find_drill(house.world, TenantId("acme"), own[:8])
