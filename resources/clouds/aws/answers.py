@@ -19,6 +19,7 @@ from botocore.parsers import (
     ResponseParser,
     ResponseParserError,
     ResponseParserFactory,
+    RestXMLParser,
 )
 
 from resources.clouds.aws.facts import READERS, Unreadable, check, read
@@ -44,12 +45,36 @@ class AnswerParsers(ResponseParserFactory):
         return chosen() if chosen else super().create_parser(protocol_name)
 
 
+class WholeAnswers(ResponseParserFactory):
+    """As strict, and every field: for those who act on one thing instead of listing thousands."""
+
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        """The strict parser for a protocol, or botocore's own for one we never speak."""
+        chosen = {**_PARSERS, "ec2": _WholeEc2Answers, "rest-xml": _RestXmlAnswers}
+        found = chosen.get(protocol_name)
+        return found() if found else super().create_parser(protocol_name)
+
+
 class _Ec2Answers(EC2QueryParser):
     def parse(self, response: Response, shape: Shape) -> Answer:
         if response["status_code"] >= HTTP_ERROR:
             return _complaint(super().parse, response, shape)
         if response["context"]["operation_name"] in READERS:
             return _lean(response)
+        return _checked(response) or _parsed(super().parse, response, shape)
+
+
+class _WholeEc2Answers(EC2QueryParser):
+    def parse(self, response: Response, shape: Shape) -> Answer:
+        if response["status_code"] >= HTTP_ERROR:
+            return _complaint(super().parse, response, shape)
+        return _checked(response) or _parsed(super().parse, response, shape)
+
+
+class _RestXmlAnswers(RestXMLParser):
+    def parse(self, response: Response, shape: Shape) -> Answer:
+        if response["status_code"] >= HTTP_ERROR:
+            return _complaint(super().parse, response, shape)
         return _checked(response) or _parsed(super().parse, response, shape)
 
 
