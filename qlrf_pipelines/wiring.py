@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
+    from qlrf_pipelines.ports.recovery import RecoveryAdapters
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
@@ -139,6 +140,23 @@ def clouds(settings: Settings) -> "Clouds":
             pool_size=settings.workers,
         )
     }
+
+
+def recovery(settings: Settings) -> "RecoveryAdapters":
+    """Who can move which kind of member; an SDK is loaded when a member is opened."""
+    from resources.clouds.aws.recovery import AwsRecovery
+    from resources.secrets import Secrets
+
+    secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
+    adapters = [
+        AwsRecovery(
+            secrets=secrets,
+            clock=clock(),
+            attempts=settings.aws_max_attempts,
+            timeout=settings.read_timeout,
+        ),
+    ]
+    return {adapter.name: adapter for adapter in adapters}
 
 
 def warehouse(settings: Settings) -> "Warehouse":
