@@ -1,7 +1,7 @@
 """Two regions of moto: two machines with images, a record, and networks to come back in."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from qlrf_pipelines.domain.recovery import Member, Side
 from qlrf_pipelines.ports.recovery import RecoverySession
@@ -19,8 +19,6 @@ VOLATILE = ("LaunchTime", "ReservationId")
 
 class AwsSites(Sites):
     """`copied` machines have an image in the recovery region, the others only at home."""
-
-    lost_credentials: ClassVar = {"accessKeyId": "env:NOWHERE", "secretAccessKey": "env:SECRET"}
 
     def __init__(self, *, machines: int = 2, copied: int = 1, weighted: bool = False) -> None:
         self.expected = machines
@@ -76,6 +74,10 @@ class AwsSites(Sites):
     def unreachable(self) -> RecoverySession:
         settings = {**self.member.settings, "endpointUrl": "http://127.0.0.1:9"}
         return self.adapter().open(Member(name="web", adapter="aws", settings=settings))
+
+    def without_credentials(self) -> dict[str, Any]:
+        keys = {"accessKeyId": "env:NOWHERE", "secretAccessKey": "env:SECRET"}
+        return {**self.member.settings, "credentials": keys}
 
     def world(self) -> Any:
         there: dict[str, Any] = {}

@@ -19,7 +19,6 @@ class Sites(ABC):
 
     member: Member
     expected: int  # machines or workloads that a fail-over makes
-    lost_credentials: Mapping[str, str]
 
     @abstractmethod
     def adapter(self, *, die_at: int | None = None) -> RecoveryAdapter:
@@ -36,6 +35,10 @@ class Sites(ABC):
     @abstractmethod
     def unreachable(self) -> RecoverySession:
         """A session with a platform that does not answer."""
+
+    @abstractmethod
+    def without_credentials(self) -> Mapping[str, Any]:
+        """The member's settings with a secret at env:NOWHERE."""
 
     @abstractmethod
     def world(self) -> Any:

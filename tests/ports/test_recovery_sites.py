@@ -18,8 +18,12 @@ FAIL_BACK, CLEAN_UP = MoveKind.FAIL_BACK, MoveKind.CLEAN_UP
 REAL = (ISOLATE, FAIL_OVER, SWITCH, FAIL_BACK, CLEAN_UP)
 
 
-@pytest.fixture(params=["aws"])
+@pytest.fixture(params=["aws", pytest.param("vsphere", marks=pytest.mark.real)])
 def sites(request: pytest.FixtureRequest) -> Sites:
+    if request.param == "vsphere":
+        from tests.fakes.vcsim_sites import VcsimSites
+
+        return VcsimSites()
     from tests.fakes.aws_sites import AwsSites
 
     return AwsSites()
@@ -190,7 +194,7 @@ def test_settings_of_somebody_else_are_rejected_before_anything_is_reached(sites
 
 
 def test_a_secret_that_leads_nowhere_is_rejected(sites: Sites) -> None:
-    settings = {**sites.member.settings, "credentials": sites.lost_credentials}
+    settings = sites.without_credentials()
     member = Member(name="web", adapter=sites.member.adapter, settings=settings)
 
     with pytest.raises(Rejected, match="NOWHERE"):
