@@ -6,18 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net/url"
 	"os"
 
-	"github.com/vmware/govmomi/simulator"
 	_ "github.com/vmware/govmomi/pbm/simulator"
+	"github.com/vmware/govmomi/simulator"
 	_ "github.com/vmware/govmomi/vapi/simulator"
 )
 
 func main() {
 	model := simulator.VPX()
-	flag.IntVar(&model.Datacenter, "dc", model.Datacenter, "datacenters")
-	flag.IntVar(&model.Cluster, "cluster", model.Cluster, "clusters in each datacenter")
-	flag.IntVar(&model.ClusterHost, "host", model.ClusterHost, "hosts in each cluster")
 	flag.IntVar(&model.Machine, "vm", model.Machine, "virtual machines in each resource pool")
 	flag.IntVar(&model.Portgroup, "pg", model.Portgroup, "port groups in each datacenter")
 	flag.Parse()
@@ -27,6 +25,8 @@ func main() {
 	}
 	model.Service.TLS = new(tls.Config)
 	model.Service.RegisterEndpoints = true
+	// Without a user in the address, any password would do.
+	model.Service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword("user", "pass")}
 	server := model.Service.NewServer()
 	fmt.Println(server.URL.Host)
 	// No parent, no simulator: it ends when its standard input closes.

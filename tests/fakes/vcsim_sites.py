@@ -123,8 +123,10 @@ class VcsimSites(Sites):
             "failBack": "restart-primary",
         }
 
-    def adapter(self, *, die_at: int | None = None) -> VsphereRecovery:
+    def adapter(self, *, die_at: int | None = None, shared: bool = True) -> VsphereRecovery:
         plain = VsphereRecovery(secrets=Secrets(ENV), clock=self.clock, timeout=10)
+        if not shared:
+            return plain
         dying: list[Dying] = []
 
         def reach(place: Any, keys: Mapping[str, str]) -> Any:
