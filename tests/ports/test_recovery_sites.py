@@ -18,15 +18,29 @@ FAIL_BACK, CLEAN_UP = MoveKind.FAIL_BACK, MoveKind.CLEAN_UP
 REAL = (ISOLATE, FAIL_OVER, SWITCH, FAIL_BACK, CLEAN_UP)
 
 
-@pytest.fixture(params=["aws", pytest.param("vsphere", marks=pytest.mark.real)])
+REAL_PEER = pytest.mark.real
+
+
+@pytest.fixture(
+    params=[
+        "aws",
+        pytest.param("vsphere", marks=REAL_PEER),
+        pytest.param("kubernetes", marks=REAL_PEER),
+        pytest.param("kubernetes-apart", marks=REAL_PEER),
+    ]
+)
 def sites(request: pytest.FixtureRequest) -> Sites:
+    if request.param == "aws":
+        from tests.fakes.aws_sites import AwsSites
+
+        return AwsSites()
     if request.param == "vsphere":
         from tests.fakes.vcsim_sites import VcsimSites
 
         return VcsimSites()
-    from tests.fakes.aws_sites import AwsSites
+    from tests.fakes.kubernetes_sites import KubernetesSites
 
-    return AwsSites()
+    return KubernetesSites(apart=request.param == "kubernetes-apart")
 
 
 def test_a_test_drill_leaves_the_primary_serving_and_goes_without_a_trace(sites: Sites) -> None:
