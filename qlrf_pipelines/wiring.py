@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
-    from qlrf_pipelines.ports.recovery import RecoveryAdapters
+    from qlrf_pipelines.ports.recovery import RecoveryAdapter, RecoveryAdapters
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
@@ -145,16 +145,20 @@ def clouds(settings: Settings) -> "Clouds":
 def recovery(settings: Settings) -> "RecoveryAdapters":
     """Who can move which kind of member; an SDK is loaded when a member is opened."""
     from resources.clouds.aws.recovery import AwsRecovery
+    from resources.clouds.kubernetes.recovery import KubernetesRecovery
+    from resources.clouds.vsphere.recovery import VsphereRecovery
     from resources.secrets import Secrets
 
     secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
-    adapters = [
+    adapters: list[RecoveryAdapter] = [
         AwsRecovery(
             secrets=secrets,
             clock=clock(),
             attempts=settings.aws_max_attempts,
             timeout=settings.read_timeout,
         ),
+        VsphereRecovery(secrets=secrets, clock=clock(), timeout=settings.read_timeout),
+        KubernetesRecovery(secrets=secrets, timeout=settings.read_timeout),
     ]
     return {adapter.name: adapter for adapter in adapters}
 
