@@ -15,15 +15,18 @@ from qlrf_pipelines import wiring
 from qlrf_pipelines.jobs.approved_change import approved_change
 from qlrf_pipelines.jobs.progress import LogProgress
 from qlrf_pipelines.jobs.refresh import refresh
+from qlrf_pipelines.jobs.remediation import remediation
+from qlrf_pipelines.jobs.rollout import rollout
 from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
+from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
 # Jobs with a gate: what the decision sensor may start once people have approved.
-GATED_JOBS = (approved_change,)
+GATED_JOBS = (approved_change, remediation)
 
 
 def build(world: World, manifest: Path, *, settings: Settings | None = None) -> dg.Definitions:
@@ -41,12 +44,12 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             *CONTRACTS,
         ],
         asset_checks=[*quality_checks(), *OBSERVATION_CHECKS],
-        jobs=[refresh, lake_upkeep, *GATED_JOBS],
+        jobs=[refresh, lake_upkeep, rollout, *GATED_JOBS],
         schedules=[
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
         ],
-        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep],
+        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep, rollout_reconcile],
         resources={
             "world": world,
             "limits": Limits(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.controls import ControlStore
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
+    from qlrf_pipelines.ports.executors import Executors
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
@@ -163,6 +164,21 @@ def recovery(settings: Settings) -> "RecoveryAdapters":
     return {adapter.name: adapter for adapter in adapters}
 
 
+def executors(settings: Settings) -> "Executors":
+    """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
+    from qlrf_pipelines.domain.vocabulary import Platform
+    from resources.clouds.aws.executor import AwsExecutor
+    from resources.secrets import Secrets
+
+    return {
+        Platform.AWS: AwsExecutor(
+            secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
+            max_attempts=settings.aws_max_attempts,
+            read_timeout=settings.read_timeout,
+        )
+    }
+
+
 def warehouse(settings: Settings) -> "Warehouse":
     """The marts, on DuckDB or Postgres as the settings say; a reader loads nothing else."""
     if settings.marts == "postgres":
@@ -253,17 +269,23 @@ def tasks(settings: Settings) -> "Tasks":
 def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
-    Nothing is started here: the database is opened by the first use of the ledger, the locks or
-    the acceptances, and this process keeps it up from then on until it ends.
+    Nothing is started here: the policies are loaded when first asked, and the database is opened by
+    the first use of the ledger, the locks or the acceptances; this process keeps it up from then on
+    until it ends.
     """
     from qlrf_pipelines.ports.world import World
     from resources.clock import SystemClock, TimeSortedIds
     from resources.database.acceptances import SqlAcceptances
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
+    from resources.hooks import HttpHooks
+    from resources.policy.deferred import DeferredPolicies
+    from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
+    from resources.secrets import Secrets
 
     sessions = Sessions(settings)
     return World(
@@ -278,6 +300,13 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         locks=SqlLocks(sessions),
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
+        rollouts=SqlRollouts(sessions),
+        executors=executors(settings),
+        probes=NetworkProbes(),
+        hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        metrics=metrics,
         warehouse=warehouse(settings),
+        policy=DeferredPolicies(lambda: policy(settings)),
+        plan_contract=plan_contract(),
         progress=progress or SilentProgress(),
     )

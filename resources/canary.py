@@ -69,7 +69,7 @@ def _analysis(value: dict[str, Any]) -> Analysis:
         duration=spec["durationSeconds"],
         step=spec["stepSeconds"],
         looks=spec["looks"],
-        provider=_provider(spec["provider"]) if "provider" in spec else None,
+        provider=provider_of(spec["provider"]) if "provider" in spec else None,
         baseline=scopes.get("baseline", ""),
         canary=scopes.get("canary", ""),
     )
@@ -102,7 +102,8 @@ def _metric(item: dict[str, Any]) -> Metric:
     )
 
 
-def _provider(item: dict[str, Any]) -> Provider:
+def provider_of(item: dict[str, Any]) -> Provider:
+    """A declared place of metrics."""
     return Provider(
         kind=item["kind"],
         url=item.get("url", ""),

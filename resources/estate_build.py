@@ -19,6 +19,7 @@ from qlrf_pipelines.domain.estate import (
 )
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
+from resources.canary import provider_of
 from resources.estate_patches import build_changes, build_policy
 from resources.estate_rules import moment
 
@@ -57,6 +58,7 @@ def _tenant(value: dict[str, Any]) -> Tenant:
         drift=_drift_rule(spec.get("drift", {})),
         safety=_safety_rule(spec.get("safety", {})),
         changes=build_changes(spec.get("changes", {})),
+        metrics=tuple(provider_of(item) for item in spec.get("metrics", ())),
     )
 
 

@@ -4,7 +4,8 @@
 #   "stage": "planned" | "executing",
 #   "plan": a document of contracts/plan.schema.json,
 #   "facts": what the platform knows, never what the planner says {
-#     now, approvals [{person, role}], extent canary|whole, simulation_completed, last_drill_at },
+#     now, approvals [{person, role}], glass {person, role, reason}, extent canary|whole,
+#     simulation_completed, last_drill_at },
 # }
 #
 # Every rule asks for proof and denies without it: a missing field is a denial, an unknown
@@ -395,7 +396,16 @@ approvers := {person(approval.person) |
 deny contains finding("approvals_given", "approvals", sprintf("%v of %v different approvers have approved it", [count(approvers), max(needed)])) if {
 	not input.stage == "planned"
 	not unattended
+	not glass_broken
 	count(approvers) < max(needed)
+}
+
+# An admin, never the requester, who says why; somebody else must review it afterwards.
+glass_broken if {
+	text(input.facts.glass.person)
+	text(input.facts.glass.reason)
+	input.facts.glass.role == "admin"
+	person(input.facts.glass.person) != person(plan.requested_by)
 }
 
 deny contains finding("approver_role", "approvals", "an approval comes from somebody whose role may not approve") if {

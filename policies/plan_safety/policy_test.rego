@@ -63,3 +63,31 @@ test_a_score_of_100_is_critical if plan_safety.level_of(100) == "critical"
 test_a_score_of_25_is_medium if plan_safety.level_of(25) == "medium"
 
 test_a_score_above_100_has_no_level if not plan_safety.level_of(101)
+
+executing(facts) := object.union(planned({}), {
+	"stage": "executing",
+	"facts": object.union({"approvals": [], "simulation_completed": true}, facts),
+})
+
+glass(changes) := {"glass": object.union(
+	{"person": "erin", "role": "admin", "reason": "the site is down"},
+	changes,
+)}
+
+test_an_admin_who_breaks_the_glass_stands_for_the_quorum if plan_safety.allow with input as executing(glass({}))
+
+test_no_glass_is_broken_without_a_reason if {
+	"approvals_given" in denied_for(executing(glass({"reason": " "})))
+}
+
+test_no_glass_is_broken_by_an_engineer if {
+	"approvals_given" in denied_for(executing(glass({"role": "engineer"})))
+}
+
+test_no_glass_is_broken_by_the_requester if {
+	"approvals_given" in denied_for(executing(glass({"person": " Dana"})))
+}
+
+test_no_glass_is_broken_by_nobody if {
+	"approvals_given" in denied_for(executing({"glass": {"role": "admin", "reason": "down"}}))
+}

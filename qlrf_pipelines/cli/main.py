@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "changes": ("qlrf_pipelines.cli.changes", "Show what changed between refreshes."),
     "query": ("qlrf_pipelines.cli.query", "Ask the marts anything, read-only, in SQL."),
     "tasks": ("qlrf_pipelines.cli.tasks", "Ask for changes, and decide about those of others."),
+    "rollouts": ("qlrf_pipelines.cli.rollouts", "Look at rollouts and steer them."),
     "evidence": ("qlrf_pipelines.cli.evidence", "Export and verify the evidence ledger."),
     "plan": ("qlrf_pipelines.cli.plan", "Plan a change and show what the gates say of it."),
     "policy": ("qlrf_pipelines.cli.policy", "List, try and test the policies plans must pass."),

@@ -80,10 +80,11 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
 
     Nothing is changed by it. Exit 0: every gate passes, or only approval is wanted. Exit 1: a gate
     denies, or there is nothing to change. With --submit the plan becomes a task that others
-    approve; a person carries it out.
+    approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
     from qlrf_pipelines.services.planning import make_plans
+    from qlrf_pipelines.services.rollout_history import hands_of
 
     if given["submit"] and not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")
@@ -91,8 +92,9 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     planning = make_plans(
         world,
         _request(who, given),
-        engine=wiring.policy(settings),
-        contract=wiring.plan_contract(),
+        engine=world.policy,
+        contract=world.plan_contract,
+        hands=hands_of(world),
     )
     if given["out"] is not None:
         _write(given["out"], [dict(item.document) for item in planning.plans])
@@ -134,7 +136,7 @@ def _window(start: datetime | None, end: datetime | None) -> Span | None:
 
 def _submit(world: "World", planning: "Planning") -> dict[str, dict[str, str]]:
     """The tasks of the plans no gate denies, by the plans' digests."""
-    from qlrf_pipelines.services.planning import submit_plan
+    from qlrf_pipelines.services.submission import submit_plan
 
     made = {}
     for item in planning.plans:

@@ -13,6 +13,8 @@ from qlrf_pipelines.domain.roles import Permission, Role, may, person
 from qlrf_pipelines.domain.vocabulary import RiskLevel
 
 DAY = timedelta(hours=24)
+# Who speaks for the platform where nobody has to be asked: this and the mode that allows it.
+AUTONOMY = "autonomy:"
 
 
 class DecisionKind(StrEnum):
@@ -58,7 +60,11 @@ NO_CONDITIONS = Conditions()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What it takes: how many people of which role, by when, and for how long it then holds."""
+    """What it takes: how many people of which role, by when, and for how long it then holds.
+
+    `limits` hold whatever approvers say. `unattended` is whether the platform may approve it by
+    itself; people may say no all the same.
+    """
 
     expires_at: datetime
     quorum: int = 1
@@ -67,6 +73,8 @@ class Requirement:
     valid_for: timedelta = DAY
     remind_every: timedelta = timedelta(hours=8)
     break_glass: bool = True
+    limits: Conditions = NO_CONDITIONS
+    unattended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +207,9 @@ def why_not(
 
     Saying no is open to the requester too; saying yes is not, also not for somebody else.
     """
+    if by_itself(decision.by):
+        may_go = requirement.unattended and decision.kind is DecisionKind.APPROVE
+        return None if may_go else f"people decide about it, and {decision.by} is nobody"
     own = person(decision.by) == person(requester)
     if decision.kind in _STOPS and own:
         return None
@@ -213,6 +224,11 @@ def why_not(
     if decision.kind is not DecisionKind.REVIEW and _delegators(decision.by, earlier):
         return None
     return f"{decision.by} is {decision.role}, and {requirement.role} or higher is needed"
+
+
+def by_itself(name: str) -> bool:
+    """Whether it is the platform that speaks, and no person."""
+    return person(name).startswith(AUTONOMY)
 
 
 def _may(requirement: Requirement, decision: Decision) -> bool:
@@ -260,7 +276,8 @@ def _votes(requirement: Requirement, decisions: Sequence[Decision]) -> dict[str,
         who = person(decision.by)
         if decision.kind is not DecisionKind.APPROVE or who in spoke:
             continue
-        words = [who] if _may(requirement, decision) else _delegators(decision.by, decisions[:at])
+        own = _may(requirement, decision) or by_itself(decision.by)
+        words = [who] if own else _delegators(decision.by, decisions[:at])
         word = next((one for one in words if one not in votes), None)
         if word is not None:
             votes[word] = decision
@@ -273,7 +290,7 @@ def _approved(requirement: Requirement, decisions: Sequence[Decision]) -> Approv
     glass = [one for one in decisions if one.kind is DecisionKind.BREAK_GLASS]
     if len(votes) < requirement.quorum and not glass:
         return None
-    conditions = NO_CONDITIONS
+    conditions = requirement.limits
     for one in (*votes, *glass):
         conditions = conditions.within(one.conditions)
     at = decisions[-1].at
@@ -284,6 +301,25 @@ def _approved(requirement: Requirement, decisions: Sequence[Decision]) -> Approv
         until=min(filter(None, (opens + requirement.valid_for, conditions.not_after))),
         conditions=conditions,
         broke_glass=bool(glass) and len(votes) < requirement.quorum,
+    )
+
+
+def voters(
+    requirement: Requirement, decisions: Iterable[Decision], *, requester: str
+) -> tuple[tuple[str, Role], ...]:
+    """The people whose approval counts, each with the role that gives it weight.
+
+    A delegate speaks with the role of whoever gave them their word; the platform is nobody.
+    """
+    counted: list[Decision] = []
+    for one in sorted(decisions, key=lambda item: item.number):
+        if not why_not(requirement, one, requester, counted):
+            counted.append(one)
+    roles = {person(one.by): one.role for one in counted if one.kind is DecisionKind.DELEGATE}
+    return tuple(
+        (one.by, one.role if _may(requirement, one) else roles.get(word, one.role))
+        for word, one in _votes(requirement, counted).items()
+        if not by_itself(one.by)
     )
 
 

@@ -1,5 +1,6 @@
 """How risky a change is: eight factors, each explained. What nobody knows counts at its worst."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -86,6 +87,20 @@ class ChangeHistory:
     failure_rate: float
     days_since_failure: float | None
     success_streak: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastChanges:
+    """What the platform did in an environment before; `last_at` None means that it did nothing."""
+
+    last_at: datetime | None = None
+    history: ChangeHistory | None = None
+
+    def minutes_before(self, now: datetime) -> float:
+        """How long ago the last change was; `inf` if there was none."""
+        if self.last_at is None:
+            return math.inf
+        return max(0.0, (now - self.last_at).total_seconds() / 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

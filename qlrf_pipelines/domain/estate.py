@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NewType
 
 from qlrf_pipelines.domain.autonomy import AutonomyRules
+from qlrf_pipelines.domain.canary import Provider
 from qlrf_pipelines.domain.change_risk import RiskRule
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
@@ -67,7 +68,7 @@ class ChangeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One customer: its connectors and the rules it set for itself."""
+    """One customer: its connectors, where its metrics are, and the rules it set for itself."""
 
     name: TenantId
     display_name: str
@@ -76,6 +77,7 @@ class Tenant:
     drift: DriftRule = field(default_factory=DriftRule)
     safety: SafetyRule = field(default_factory=SafetyRule)
     changes: ChangeRules = field(default_factory=ChangeRules)
+    metrics: tuple[Provider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

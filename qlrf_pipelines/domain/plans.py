@@ -5,7 +5,7 @@ facts, contracts and policy make the same plan.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -39,7 +39,7 @@ _TAKES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One operation on one asset, and why."""
+    """One operation on one asset, and why; `facts` is the digest of what it was decided upon."""
 
     asset: str
     name: str
@@ -51,6 +51,7 @@ class Action:
     to_version: str | None = None
     image: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    facts: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ class Plan:
     environment: Environment
     policy: str | None
     requested_by: str
-    cause: Mapping[str, str]
+    cause: Mapping[str, Any]
     summary: str
     risk_score: float
     risk_level: RiskLevel
@@ -216,7 +217,7 @@ class Plan:
             "wait_seconds": int(phase.wait.total_seconds()),
             "health_checks": [dict(check) for check in self.health_checks],
             "rollback_triggers": [dict(trigger) for trigger in self.rollback_triggers],
-            "actions": [_action(action) for action in phase.actions],
+            "actions": [action_document(action) for action in phase.actions],
         }
 
 
@@ -295,13 +296,23 @@ def _window(window: Span | None, timezone: str) -> dict[str, Any]:
     }
 
 
-def _action(action: Action) -> dict[str, Any]:
+def executor_version(executors: Mapping[Platform, str], platforms: Iterable[Platform]) -> str:
+    """Who would carry out a change of these platforms; `none` where nobody can."""
+    parts = {platform: executors.get(platform, NO_EXECUTOR) for platform in platforms}
+    if set(parts.values()) <= {NO_EXECUTOR}:
+        return NO_EXECUTOR
+    return ", ".join(f"{platform} {version}" for platform, version in sorted(parts.items()))
+
+
+def action_document(action: Action) -> dict[str, Any]:
+    """An action as it stands in the plan."""
     optional = {
         "family": action.family,
         "from_version": action.from_version,
         "to_version": action.to_version,
         "image": action.image,
         "parameters": dict(action.parameters) or None,
+        "facts": action.facts,
     }
     stated = {name: value for name, value in optional.items() if value is not None}
     return {"asset": action.asset, "operation": action.operation.value, **stated}

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from qlrf_pipelines.domain.approval import (
+    AUTONOMY,
     NO_CONDITIONS,
     Approved,
     ChangesRequested,
@@ -20,6 +21,7 @@ from qlrf_pipelines.domain.approval import (
     Pending,
     Revoked,
     Standing,
+    by_itself,
     review_due,
     standing,
     why_not,
@@ -90,7 +92,12 @@ def standing_of(record: Record, *, now: datetime) -> Standing:
 
 
 def opened(task: Task, document: Document) -> Amendment:
-    """A task is asked for: created, planned and waiting, in one step."""
+    """A task is asked for: created, planned and waiting, in one step.
+
+    Raises:
+        Rejected: the platform is to approve a document that asks for people.
+    """
+    _fits(task, document)
     state = advance(TaskState.CREATED, TaskEvent.PLANNED)
     state = advance(state, TaskEvent.REQUESTED)
     asked = replace(task, state=state, due_at=_next_look(task, task.requested_at))
@@ -100,6 +107,23 @@ def opened(task: Task, document: Document) -> Amendment:
         document=document,
         entries=(entry(asked, "requested", task.requested_at, title=task.title, **facts),),
     )
+
+
+def _fits(task: Task, document: Document) -> None:
+    """An absent word about approvals asks for people."""
+    if task.requirement.unattended and mode_alone(document) is None:
+        raise Rejected(
+            f"Task {task.id} is to go by itself, and its document asks for people's approval."
+        )
+
+
+def mode_alone(document: Document) -> str | None:
+    """The autonomy mode a document goes under by itself; None if it asks for people."""
+    approvals, autonomy = (document.content.get(name) for name in ("approvals", "autonomy"))
+    if not isinstance(approvals, Mapping) or not isinstance(autonomy, Mapping):
+        return None
+    mode = autonomy.get("mode")
+    return mode if approvals.get("required") is False and isinstance(mode, str) else None
 
 
 def _asked(task: Task, document: Document) -> dict[str, Any]:
@@ -112,11 +136,19 @@ def _asked(task: Task, document: Document) -> dict[str, Any]:
         "role": need.role.value,
         "four_eyes": need.four_eyes,
         "expires_at": iso(need.expires_at),
+        **({"unattended": True} if need.unattended else {}),
+        **({"limits": conditions_facts(need.limits)} if need.limits != NO_CONDITIONS else {}),
     }
 
 
 def revised(record: Record, *, document: Document, task: Task, now: datetime) -> Amendment:
-    """Another document takes the place of the last; what was decided about that one is over."""
+    """Another document takes the place of the last; what was decided about that one is over.
+
+    Raises:
+        Refused: the task has started or ended.
+        Rejected: the platform is to approve a document that asks for people.
+    """
+    _fits(task, document)
     state = advance(record.task.state, TaskEvent.REVISED, task=record.task.id)
     state = advance(state, TaskEvent.REQUESTED)
     fresh = replace(
@@ -154,6 +186,9 @@ def decided(record: Record, decision: Decision) -> Amendment:
         raise Refused(f"Task {task.id} is {task.state}; {_instead(task.state, decision.kind)}.")
     if isinstance(standing_of(record, now=decision.at), Expired):
         raise Refused(f"Task {task.id} has expired; submit it again.")
+    mode = mode_alone(record.document)
+    if by_itself(decision.by) and (mode is None or decision.by != f"{AUTONOMY}{mode}"):
+        raise Refused(f"Task {task.id} does not go by itself, and {decision.by} is nobody.")
     said = why_not(task.requirement, decision, task.requested_by, record.current)
     if said:
         raise Refused(f"Task {task.id} cannot be decided so: {said}.")

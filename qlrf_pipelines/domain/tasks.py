@@ -212,6 +212,7 @@ def task_digest(
                 "quorum": requirement.quorum,
                 "role": requirement.role.value,
                 "four_eyes": requirement.four_eyes,
+                **({"unattended": True} if requirement.unattended else {}),
             },
         }
     )

@@ -5,9 +5,10 @@ nothing. When people have approved, the decision sensor starts one run that come
 and goes on. See docs/guide/approvals.md.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -32,7 +33,10 @@ _NOT_HANDED_ON = ("dagster/", ".dagster/", "qlrf/process", "qlrf/task", "qlrf/di
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """What the gate hands to the steps behind it: exactly what people approved, for this run."""
+    """What the gate hands to the steps behind it: exactly what people approved, for this run.
+
+    `left_out` names parts of the document that must not be carried out, each with its reason.
+    """
 
     tenant: TenantId
     task: str
@@ -41,6 +45,7 @@ class Approval:
     document: Mapping[str, Any]
     conditions: Conditions
     approved_by: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Hold(dg.Config):
@@ -49,8 +54,16 @@ class Hold(dg.Config):
     hold_seconds: float = 0.0
 
 
-def approval_gate(name: str = "await_approval") -> dg.OpDefinition:
-    """A gate of its own name; a job with two gates gives their proposals different stages."""
+WorldRecheck = Callable[[World, Record], Proposal]
+
+
+def approval_gate(
+    name: str = "await_approval", *, recheck: WorldRecheck | None = None
+) -> dg.OpDefinition:
+    """A gate of its own name; a job with two gates gives their proposals different stages.
+
+    `recheck` is asked for the proposal again right before it is taken, also after a wait.
+    """
 
     @dg.op(
         name=name,
@@ -65,7 +78,13 @@ def approval_gate(name: str = "await_approval") -> dg.OpDefinition:
         world: dg.ResourceParam[World],
     ) -> Iterator[dg.Output[Approval]]:
         with told_to_dagster():
-            came = pass_gate(world, proposal, _attempt(context), hold_seconds=config.hold_seconds)
+            came = pass_gate(
+                world,
+                proposal,
+                _attempt(context),
+                hold_seconds=config.hold_seconds,
+                recheck=None if recheck is None else partial(recheck, world),
+            )
         _mark(context, came.record, proposal.stage)
         if isinstance(came, Granted):
             context.log.info(f"Task {came.record.task.id} is approved; this run carries it out.")
@@ -160,4 +179,5 @@ def _approval(came: Granted) -> Approval:
         document=came.record.document.content,
         conditions=came.conditions,
         approved_by=tuple(voices),
+        left_out=dict(came.left_out),
     )

@@ -9,6 +9,7 @@ import rfc8785
 
 from qlrf_pipelines.domain import task_steps
 from qlrf_pipelines.domain.approval import (
+    AUTONOMY,
     DAY,
     NO_CONDITIONS,
     Conditions,
@@ -16,6 +17,7 @@ from qlrf_pipelines.domain.approval import (
     DecisionKind,
     Requirement,
     Standing,
+    by_itself,
     review_due,
 )
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
@@ -139,6 +141,7 @@ def revise(
     context: Mapping[str, str] | None = None,
     requirement: Requirement | None = None,
     launch: Launch | None = None,
+    title: str = "",
 ) -> Task:
     """Put another document in the place of the last one; everything is asked anew.
 
@@ -167,7 +170,12 @@ def revise(
         )
         if fresh.digest == old.digest and old.state in NOT_STARTED:
             return None
-        changed = replace(old, requirement=need, launch=launch or old.launch)
+        changed = replace(
+            old,
+            requirement=need,
+            launch=launch or old.launch,
+            title=title.strip() or old.title,
+        )
         return task_steps.revised(record, document=fresh, task=changed, now=now)
 
     return world.tasks.amend(tenant, task, step).task
@@ -197,6 +205,8 @@ def decide(
     """
     if not person(by):
         raise Rejected("Somebody must decide; give a name with --as.")
+    if by_itself(by):
+        raise Refused(f"{by} is the platform's own name; decide under yours.")
     if kind is DecisionKind.BREAK_GLASS:
         _reviews_done(world, tenant)
 
@@ -214,6 +224,34 @@ def decide(
             reason=reason.strip(),
             conditions=conditions,
             delegate=delegate.strip(),
+        )
+        return task_steps.decided(record, decision)
+
+    return world.tasks.amend(tenant, task, step)
+
+
+def let_go(world: World, tenant: TenantId, task: str) -> Record:
+    """Approve, in the platform's name, what by its own document goes without people.
+
+    A task that is decided already stays as it is.
+
+    Raises:
+        Refused: people must decide about it.
+    """
+
+    def step(record: Record) -> Amendment | None:
+        mode = task_steps.mode_alone(record.document)
+        if record.task.state is not TaskState.AWAITING_APPROVAL:
+            return None
+        decision = Decision(
+            number=len(record.decisions) + 1,
+            revision=record.task.revision,
+            digest=record.task.digest,
+            kind=DecisionKind.APPROVE,
+            by=f"{AUTONOMY}{mode}",
+            role=Role.VIEWER,
+            at=task_steps.moment(record, world.clock.now()),
+            reason="no gate of the plan asks for people",
         )
         return task_steps.decided(record, decision)
 

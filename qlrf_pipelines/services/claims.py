@@ -4,7 +4,7 @@ Also what the clock does by itself: expire, remind, open windows.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from qlrf_pipelines.domain import task_steps
 from qlrf_pipelines.domain.approval import Approved, Conditions, Standing
@@ -17,11 +17,12 @@ from qlrf_pipelines.services.approvals import EXECUTE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """This run, and no other one, may carry out this stage of this digest."""
+    """This run, and no other one, may carry out this stage of this digest, less `left_out`."""
 
     record: Record
     claim: Claim
     conditions: Conditions
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

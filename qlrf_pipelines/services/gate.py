@@ -4,8 +4,8 @@ Everything here may be done any number of times, by any number of runs: a reques
 its run or its task, and the right to go on is claimed under the task's lock.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,8 @@ class Proposal:
     `context` holds digests of what the document was decided upon: policies, inventory facts, risk
     inputs, the executor's version. If any of it is different when the run goes on, it is asked
     for again. Proposals of one `key` are one task, whichever run makes them; without a key, those
-    of one run and its re-executions are.
+    of one run and its re-executions are. `left_out` names parts of the document that are not
+    carried out, each with its reason: doing less than was approved needs no new approval.
     """
 
     tenant: TenantId
@@ -37,6 +38,12 @@ class Proposal:
     requirement: Requirement | None = None
     stage: str = EXECUTE
     key: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+Recheck = Callable[[Record], Proposal]
+# A proposal that is another one each time it is looked at is waited for by nobody.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +70,18 @@ class Attempt:
 
 
 def pass_gate(
-    world: World, proposal: Proposal, attempt: Attempt, *, hold_seconds: float = 0
+    world: World,
+    proposal: Proposal,
+    attempt: Attempt,
+    *,
+    hold_seconds: float = 0,
+    recheck: Recheck | None = None,
 ) -> Granted | Withheld:
     """Ask for what is about to run, or find that it was; take it if it is approved.
 
-    With `hold_seconds`, wait here for the decision, asleep until somebody makes it.
+    With `hold_seconds`, wait here for the decision, asleep until somebody makes it. `recheck` is
+    asked right before every attempt to take it, also after a wait: what it proposes is what is
+    taken, or asked for anew.
 
     Raises:
         Refused: the run was started for a task of another job.
@@ -77,6 +91,8 @@ def pass_gate(
     task = _asked(world, proposal, attempt)
     until = world.clock.now() + timedelta(seconds=hold_seconds)
     while True:
+        if recheck is not None:
+            task, proposal = _rechecked(world, task, attempt, recheck)
         came = claim(
             world,
             task.tenant,
@@ -85,7 +101,9 @@ def pass_gate(
             holder=attempt.run,
             stage=proposal.stage,
         )
-        if isinstance(came, Granted) or not _worth_waiting(came, task):
+        if isinstance(came, Granted):
+            return replace(came, left_out=proposal.left_out)
+        if not _worth_waiting(came, task):
             return came
         seconds = (_wake(came, until) - world.clock.now()).total_seconds()
         if seconds <= 0:
@@ -94,6 +112,20 @@ def pass_gate(
         woken = world.tasks.wait(task.tenant, task.id, after=after, seconds=seconds)
         if not woken and world.clock.now() >= until:
             return came
+
+
+def _rechecked(
+    world: World, task: Task, attempt: Attempt, recheck: Recheck
+) -> tuple[Task, Proposal]:
+    """The task as it is proposed at this moment; one that had to be revised is looked at again."""
+    own = replace(attempt, task=task.id)
+    for _ in range(_TRIES):
+        proposal = recheck(world.tasks.get(task.tenant, task.id))
+        again = _asked(world, proposal, own)
+        if again.digest == task.digest:
+            break
+        task = again
+    return again, proposal
 
 
 def _worth_waiting(came: Withheld, task: Task) -> bool:
@@ -143,6 +175,7 @@ def _asked(world: World, proposal: Proposal, attempt: Attempt) -> Task:
         context=proposal.context,
         requirement=_as_strict(task.requirement, proposal.requirement),
         launch=attempt.launch,
+        title=proposal.title,
     )
 
 
@@ -161,5 +194,8 @@ def _as_strict(asked: Requirement, now: Requirement | None) -> Requirement | Non
     """
     if now is None:
         return None
-    same = (now.quorum, now.role, now.four_eyes) == (asked.quorum, asked.role, asked.four_eyes)
-    return None if same else now
+    return None if _strictness(now) == _strictness(asked) else now
+
+
+def _strictness(need: Requirement) -> tuple[object, ...]:
+    return need.quorum, need.role, need.four_eyes, need.limits, need.unattended

@@ -77,6 +77,30 @@ def policy_gate(engine: PolicyEngine | None, document: Mapping[str, Any]) -> Gat
     )
 
 
+def executing_gate(
+    engine: PolicyEngine, document: Mapping[str, Any], facts: Mapping[str, Any], *, bundle: str
+) -> Gate:
+    """What the policies that judged a plan say of it right before it runs.
+
+    Another bundle than at planning is a denial: nobody approved what that one lets through.
+    """
+    plan = {name: value for name, value in document.items() if name != "gates"}
+    found = engine.decide(PACKAGE, {"stage": "executing", "plan": plan, "facts": dict(facts)})
+    same = bool(bundle) and found.bundle_digest == bundle
+    allowed = found.allowed and same and not found.denials
+    other = () if same or found.denials else ("other policies answered than judged the plan",)
+    return Gate(
+        gate="policy",
+        result=Result.PASSED if allowed else Result.DENIED,
+        inputs={
+            "package": PACKAGE,
+            "stage": "executing",
+            "bundle": found.bundle_digest or NO_BUNDLE,
+        },
+        reasons=(*other, *_findings(found, allowed=allowed or bool(other))),
+    )
+
+
 def _findings(found: Decision, *, allowed: bool) -> tuple[str, ...]:
     denied = [f"{d.rule}: {d.message} ({d.resource})" for d in found.denials]
     warned = [f"warning: {w.rule}: {w.message} ({w.resource})" for w in found.warnings]

@@ -4,32 +4,25 @@ Nothing is changed here, and nothing is carried out: a plan is a document, and p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qlrf_pipelines.domain.approval import DAY, Requirement
-from qlrf_pipelines.domain.autonomy import AutonomyRule, Mode, Permission, Proposal, decide
-from qlrf_pipelines.domain.change_risk import ChangeRisk, assess_change
-from qlrf_pipelines.domain.errors import Refused, Rejected
-from qlrf_pipelines.domain.estate import Tenant, TenantId
+from qlrf_pipelines.domain.autonomy import Permission
+from qlrf_pipelines.domain.change_risk import ChangeRisk
+from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.evidence import digest
 from qlrf_pipelines.domain.patching import PatchPolicy
-from qlrf_pipelines.domain.plans import NO_EXECUTOR, Action, Plan, make_phases, plan_digest
-from qlrf_pipelines.domain.roles import Role
-from qlrf_pipelines.domain.schedules import Span
-from qlrf_pipelines.domain.tasks import Launch, Task
+from qlrf_pipelines.domain.plans import Action, Plan, executor_version, make_phases, plan_digest
 from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.contracts import PlanContract
 from qlrf_pipelines.ports.policy import PolicyEngine
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import plan_gates, planning_terms
-from qlrf_pipelines.services.approvals import submit_task
 from qlrf_pipelines.services.plan_gates import Gate, Result
-from qlrf_pipelines.services.planning_facts import Candidate, Knowledge, frameworks, look
+from qlrf_pipelines.services.planning_facts import Candidate, frameworks, look
 from qlrf_pipelines.services.planning_request import PlanRequest, all_found, asked, narrow
 from qlrf_pipelines.services.planning_targets import Skipped, targets
-
-JOB = "approved_change"
+from qlrf_pipelines.services.planning_weigh import NO_HANDS, Hands, Making, Weighed, weigh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +73,7 @@ def make_plans(
     *,
     engine: PolicyEngine | None,
     contract: PlanContract | None,
+    hands: Hands = NO_HANDS,
 ) -> Planning:
     """One plan per environment in which something is to be changed, and its gates.
 
@@ -97,10 +91,21 @@ def make_plans(
     assets = {asset.key: asset for asset in knowledge.candidates}
     by_environment: dict[Environment, list[Action]] = {}
     for action in actions:
-        by_environment.setdefault(assets[action.asset].environment, []).append(action)
+        asset = assets[action.asset]
+        relied = replace(action, facts=planning_terms.action_facts(asset, action))
+        by_environment.setdefault(asset.environment, []).append(relied)
     plans = tuple(
         _plan(
-            _Making(world, request, tenant, policy, knowledge, environment),
+            Making(
+                world=world,
+                request=request,
+                tenant=tenant,
+                policy=policy,
+                knowledge=knowledge,
+                environment=environment,
+                made_at=world.clock.now(),
+                hands=hands,
+            ),
             chosen,
             [assets[action.asset] for action in chosen],
             engine=engine,
@@ -117,6 +122,7 @@ def make_plan(
     *,
     engine: PolicyEngine | None,
     contract: PlanContract | None,
+    hands: Hands = NO_HANDS,
 ) -> Planned:
     """The one plan of a request.
 
@@ -124,7 +130,7 @@ def make_plan(
         Refused: there is nothing to change, or it would span several environments.
         NotFound, Rejected, Unavailable: as make_plans.
     """
-    plans = make_plans(world, request, engine=engine, contract=contract).plans
+    plans = make_plans(world, request, engine=engine, contract=contract, hands=hands).plans
     if len(plans) == 1:
         return plans[0]
     if not plans:
@@ -134,53 +140,6 @@ def make_plan(
         f"Tenant {request.tenant}: the selection spans {names}, and a plan changes one"
         " environment; name one with --environment."
     )
-
-
-def submit_plan(world: World, planned: Planned) -> Task:
-    """Ask people to approve exactly this plan; the same plan again is the same task.
-
-    Raises:
-        Refused: a gate denies it, or its window has closed.
-        Rejected: it cannot be kept.
-    """
-    plan = planned.plan
-    if planned.denied:
-        raise Refused(f"Plan {planned.document['id']} is denied: {'; '.join(planned.denials)}.")
-    now, window = world.clock.now(), plan.window
-    if window is not None and window.closes_at <= now:
-        raise Refused(f"The window of plan {planned.document['id']} has closed; plan it anew.")
-    expires = now + planning_terms.approval_timeout(planned.policy)
-    valid_for = DAY if window is None else max(DAY, window.closes_at - now)
-    only_admins = bool(plan.roles) and set(plan.roles) == {Role.ADMIN.value}
-    return submit_task(
-        world,
-        TenantId(plan.tenant),
-        kind="remediation",
-        title=plan.summary,
-        document=planned.document,
-        requested_by=plan.requested_by,
-        requirement=Requirement(
-            expires_at=expires if window is None else min(expires, window.closes_at),
-            valid_for=valid_for,
-            quorum=max(1, plan.quorum),
-            role=Role.ADMIN if only_admins else Role.ENGINEER,
-        ),
-        context=planned.context,
-        launch=Launch(job=JOB, tags={"qlrf/plan": str(planned.document["id"])}),
-        key=f"plan:{planned.digest}",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Making:
-    """What every step of making one plan looks at."""
-
-    world: World
-    request: PlanRequest
-    tenant: Tenant
-    policy: PatchPolicy | None
-    knowledge: Knowledge
-    environment: Environment
 
 
 # Where a mistake costs least comes first.
@@ -198,31 +157,15 @@ _SAFEST = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighed:
-    """The change of one environment: its assets, when it may run, its risk and what that allows."""
-
-    actions: Sequence[Action]
-    assets: Sequence[Candidate]
-    window: Span | None
-    timezone: str
-    dependents: int | None
-    risk: ChangeRisk
-    rule: AutonomyRule
-    proposal: Proposal
-    permission: Permission
-    need: planning_terms.Need
-
-
 def _plan(
-    making: _Making,
+    making: Making,
     actions: Sequence[Action],
     assets: Sequence[Candidate],
     *,
     engine: PolicyEngine | None,
     contract: PlanContract | None,
 ) -> Planned:
-    weighed = _weigh(making, actions, assets)
+    weighed = weigh(making, actions, assets)
     plan = _draw(making, weighed)
     document = plan.document()
     gates = (
@@ -237,65 +180,7 @@ def _plan(
     return _finished(making, plan, gates, weighed)
 
 
-def _weigh(making: _Making, actions: Sequence[Action], assets: Sequence[Candidate]) -> _Weighed:
-    rules, rule = making.tenant.changes, _rule(making)
-    stated = making.request.window
-    window, timezone = planning_terms.window(
-        making.policy,
-        making.environment,
-        stated=stated,
-        now=making.world.clock.now(),
-        timezone=rules.timezone,
-    )
-    facts = planning_terms.risk_facts(
-        making.knowledge,
-        actions,
-        assets,
-        environment=making.environment,
-        window=window,
-        policy=making.policy,
-        stated=stated is not None,
-    )
-    risk = assess_change(facts, rules.risk)
-    proposal = _propose(making, actions, assets, window=window, risk=risk)
-    permission = decide(rule, proposal)
-    need = planning_terms.approvals(making.policy, making.environment, risk, permission, rule=rule)
-    return _Weighed(
-        actions,
-        assets,
-        window,
-        timezone,
-        facts.dependents,
-        risk,
-        rule,
-        proposal,
-        permission,
-        need,
-    )
-
-
-def _propose(
-    making: _Making,
-    actions: Sequence[Action],
-    assets: Sequence[Candidate],
-    *,
-    window: Span | None,
-    risk: ChangeRisk,
-) -> Proposal:
-    return Proposal(
-        operations=tuple(sorted({action.operation.value for action in actions})),
-        environment=making.environment,
-        platforms=tuple(sorted({asset.platform for asset in assets})),
-        assets=len(actions),
-        critical=sum(asset.critical for asset in assets),
-        minutes_since_change=None,  # the platform carries nothing out, so it cannot know
-        window=window,
-        timezone=making.tenant.changes.timezone,
-        risk=risk,
-    )
-
-
-def _draw(making: _Making, weighed: _Weighed) -> Plan:
+def _draw(making: Making, weighed: Weighed) -> Plan:
     policy, actions, rule = making.policy, weighed.actions, weighed.rule
     pace = planning_terms.pace(policy, weighed.risk, weighed.permission, total=len(actions))
     production = making.environment is Environment.PRODUCTION
@@ -335,10 +220,10 @@ def _draw(making: _Making, weighed: _Weighed) -> Plan:
 
 
 def _finished(
-    making: _Making,
+    making: Making,
     plan: Plan,
     gates: tuple[Gate, ...],
-    weighed: _Weighed,
+    weighed: Weighed,
 ) -> Planned:
     document = plan.document() | {"gates": [gate.document() for gate in gates]}
     bundle = next(gate for gate in gates if gate.gate == "policy").inputs.get("bundle")
@@ -346,7 +231,9 @@ def _finished(
         "policy_bundle": bundle or plan_gates.NO_BUNDLE,
         "inventory": digest([planning_terms.inventory_facts(asset) for asset in weighed.assets]),
         "risk_inputs": digest([dict(item) for item in plan.risk_factors]),
-        "executor": NO_EXECUTOR,
+        "executor": executor_version(
+            making.hands.executors, {asset.platform for asset in weighed.assets}
+        ),
     }
     return Planned(
         plan=plan,
@@ -359,17 +246,3 @@ def _finished(
         policy=making.policy,
         versions=making.knowledge.versions,
     )
-
-
-def _rule(making: _Making) -> AutonomyRule:
-    """The tenant's rule; a request may ask for less autonomy, never for more."""
-    rule = making.tenant.changes.autonomy.of(making.environment)
-    if making.request.mode is None:
-        return rule
-    modes = list(Mode)
-    if modes.index(making.request.mode) > modes.index(rule.mode):
-        raise Rejected(
-            f"Tenant {making.tenant.name} allows {rule.mode} in {making.environment}; a plan may"
-            f" ask for less than that, not for {making.request.mode}. Change spec.changes.autonomy."
-        )
-    return planning_terms.with_mode(rule, making.request.mode)

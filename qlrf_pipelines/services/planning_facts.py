@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import duckdb
 
 from qlrf_pipelines.domain.datasets import CONTROL_RESULTS, DRIFT, GOLDEN_IMAGES, INVENTORY
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.vocabulary import Environment, Platform
+from qlrf_pipelines.domain.vocabulary import AssetState, Environment, Platform
 from qlrf_pipelines.ports.world import World
 
 _CANDIDATES = """
 SELECT i.asset_key, i.asset_id, i.name, i.platform, i.account, i.region, i.environment, i.state,
        i.image_ref, i.fresh, i.tags, i.patches_missing, i.patches_critical_missing,
        i.patches_security_missing, i.patches_failed, d.family, d.version, d.drift_verdict,
-       d.approved_version, d.days_behind, d.reason
+       d.approved_version, d.days_behind, d.drifted_since, d.reason
 FROM inventory i JOIN drift d ON d.asset_key = i.asset_key
 WHERE i.tombstoned_at IS NULL AND d.active
-  AND (len($environments) = 0 OR list_contains($environments, i.environment))
+  AND (len($environments) = 0
+       OR list_contains($environments, coalesce(i.environment, 'production')))
   AND (len($platforms) = 0 OR list_contains($platforms, i.platform))
   AND (len($regions) = 0 OR list_contains($regions, i.region))
   AND (len($families) = 0 OR list_contains($families, d.family) OR d.family IS NULL)
@@ -27,8 +29,9 @@ WHERE i.tombstoned_at IS NULL AND d.active
 ORDER BY i.asset_key
 """
 _FLEET = """
-SELECT i.environment, count(*) FROM inventory i JOIN drift d ON d.asset_key = i.asset_key
-WHERE i.tombstoned_at IS NULL AND d.active GROUP BY i.environment
+SELECT coalesce(i.environment, 'production') AS environment, count(*)
+FROM inventory i JOIN drift d ON d.asset_key = i.asset_key
+WHERE i.tombstoned_at IS NULL AND d.active GROUP BY 1
 """
 _STAGED = """
 SELECT DISTINCT d.family, d.version FROM inventory i JOIN drift d ON d.asset_key = i.asset_key
@@ -38,6 +41,11 @@ WHERE i.tombstoned_at IS NULL AND i.state = 'running' AND i.environment = 'stagi
 _JUDGED = """
 SELECT DISTINCT r.asset_key, r.control_id FROM control_results r
 WHERE list_contains($assets, r.asset_key)
+"""
+_WHEREABOUTS = """
+SELECT asset_key, platform, environment, state, fresh, tombstoned_at IS NOT NULL AS tombstoned,
+       tombstone_reason
+FROM inventory WHERE list_contains($assets, asset_key)
 """
 _CRITICAL = "qlrf:criticality"
 _DEPENDENTS = "qlrf:dependents"
@@ -65,6 +73,7 @@ class Candidate:
     verdict: str
     approved_version: str | None
     days_behind: int | None
+    drifted_since: datetime | None
     reason: str
 
     @property
@@ -84,6 +93,31 @@ class Candidate:
         """Whether something outside depends on it, if its tags say so."""
         said = self.tags.get(_EXTERNAL, "").strip().casefold()
         return {"yes": True, "true": True, "no": False, "false": False}.get(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """What the inventory says of an asset's being there at all; None is unknown."""
+
+    key: str
+    platform: str | None
+    environment: str | None
+    state: str | None
+    fresh: bool
+    tombstoned: bool
+    tombstone_reason: str | None
+
+    @property
+    def gone(self) -> str:
+        """Why it is proven to be gone; '' if it is not. What nobody saw is not gone."""
+        if self.tombstoned:
+            return f"gone from the inventory: {self.tombstone_reason or 'tombstoned'}"
+        if self.fresh and self.state in _INACTIVE:
+            return f"no longer active: {self.state}"
+        return ""
+
+
+_INACTIVE = (AssetState.STOPPED.value, AssetState.TERMINATED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +159,27 @@ def look(world: World, tenant: TenantId, narrow: Mapping[str, Sequence[str]]) ->
             staged=frozenset((f, v) for f, v in connection.execute(_STAGED).fetchall()),
             versions=versions,
         )
+
+
+def whereabouts(
+    world: World, tenant: TenantId, assets: Sequence[str], *, version: int | None
+) -> Mapping[str, Whereabouts]:
+    """Where these assets are, in one version of the inventory; unknown keys are left out."""
+    with world.engine.session() as session:
+        world.lake.view(session.connection, INVENTORY, tenants=[tenant], version=version)
+        found = session.connection.sql(_WHEREABOUTS, params={"assets": list(assets)})
+        return {
+            row["asset_key"]: Whereabouts(
+                key=row["asset_key"],
+                platform=row["platform"],
+                environment=row["environment"],
+                state=row["state"],
+                fresh=bool(row["fresh"]),
+                tombstoned=row["tombstoned"],
+                tombstone_reason=row["tombstone_reason"],
+            )
+            for row in found.to_arrow_table().to_pylist()
+        }
 
 
 _NARROWED = ("environments", "platforms", "regions", "families", "assets")
@@ -169,6 +224,7 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         verdict=row["drift_verdict"],
         approved_version=row["approved_version"],
         days_behind=row["days_behind"],
+        drifted_since=row["drifted_since"],
         reason=row["reason"] or row["drift_verdict"],
     )
 

@@ -22,6 +22,7 @@ FIXABLE = (DriftVerdict.BEHIND, DriftVerdict.RETIRED)
 # What could not be seen can neither be planned nor asked for.
 UNSEEN = (DriftVerdict.STALE, DriftVerdict.UNKNOWN)
 _FINE = (DriftVerdict.CURRENT, DriftVerdict.EXEMPT, DriftVerdict.BEHIND_IN_GRACE)
+_NOT_SEEN = "it was not seen by the last refresh"
 _GOLDEN = PatchSource(type=SourceType.GOLDEN_IMAGE)
 
 
@@ -106,6 +107,8 @@ def _image_action(
     source = _GOLDEN if policy is None else policy.source
     if asset.verdict not in verdicts or asset.verdict in UNSEEN:
         return "" if asset.verdict in _FINE else f"{asset.verdict}: {asset.reason}"
+    if not asset.fresh:
+        return _NOT_SEEN
     if source.family is not None and asset.family not in (None, source.family):
         return ""
     family = source.family if asset.family is None else asset.family
@@ -164,7 +167,7 @@ def _parameters(policy: PatchPolicy | None) -> Mapping[str, str]:
 
 def _patch_action(asset: Candidate, source: PatchSource) -> Action | str:
     if not asset.fresh or asset.verdict == DriftVerdict.STALE:
-        return "it was not seen by the last refresh"
+        return _NOT_SEEN
     counted = _missing(asset.patches, source)
     if counted is None:
         return "which patches it lacks is unknown: no patch manager reports on it"

@@ -8,7 +8,8 @@ from typing import Any
 
 from qlrf_pipelines.domain.approval import DAY
 from qlrf_pipelines.domain.autonomy import AutonomyRule, Mode, Permission
-from qlrf_pipelines.domain.change_risk import ChangeFacts, ChangeRisk
+from qlrf_pipelines.domain.change_risk import ChangeFacts, ChangeRisk, PastChanges
+from qlrf_pipelines.domain.evidence import digest
 from qlrf_pipelines.domain.patching import (
     PatchPolicy,
     Rollback,
@@ -72,8 +73,9 @@ def risk_facts(
     window: Span | None,
     policy: PatchPolicy | None,
     stated: bool,
+    past: PastChanges | None,
 ) -> ChangeFacts:
-    """What is known of a change; nobody has carried one out yet, so there is no history."""
+    """What is known of a change; without `past` there is no history, which is no good history."""
     dependents = [asset.dependents for asset in assets]
     external = [asset.external for asset in assets]
     days = [asset.days_behind for asset in assets]
@@ -83,7 +85,7 @@ def risk_facts(
         affected=len(actions),
         fleet=knowledge.fleet.get(environment),
         critical=sum(asset.critical for asset in assets),
-        history=None,
+        history=None if past is None else past.history,
         size=change_size(actions),
         tested_in_staging=bool(images) and images <= knowledge.staged,
         window=window,
@@ -186,14 +188,20 @@ def approval_timeout(policy: PatchPolicy | None) -> timedelta:
 
 def cause(
     policy: PatchPolicy | None, verdicts: Sequence[DriftVerdict], actions: Sequence[Action]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Why the plan is made; nothing in it depends on the day."""
+    named = {"verdicts": [verdict.value for verdict in verdicts]} if verdicts else {}
     if policy is None:
         chosen = ", ".join(verdicts) or "behind, retired"
-        return {"kind": "operator", "detail": f"an operator selected drifted assets ({chosen})"}
+        return {
+            "kind": "operator",
+            "detail": f"an operator selected drifted assets ({chosen})",
+            **named,
+        }
     kinds = {Trigger.SCHEDULED: "schedule", Trigger.CVE_TRIGGERED: "cve"}
     kind = kinds.get(policy.schedule.type, "drift")
-    return {"kind": kind, "detail": f"policy {policy.name} applies to {len(actions)} assets"}
+    detail = f"policy {policy.name} applies to {len(actions)} assets"
+    return {"kind": kind, "detail": detail, **named}
 
 
 def summary(actions: Sequence[Action], environment: Environment, policy: PatchPolicy | None) -> str:
@@ -334,3 +342,18 @@ def inventory_facts(asset: Candidate) -> dict[str, Any]:
         "approved_version": asset.approved_version,
         "tags": dict(sorted(asset.tags.items())),
     }
+
+
+def action_facts(asset: Candidate, action: Action) -> str:
+    """The digest of what one action relies on.
+
+    Patches in place rely on patches being missing, too; how many is another number every week.
+    """
+    facts = inventory_facts(asset)
+    if action.operation is Operation.PATCH_IN_PLACE:
+        facts["patches"] = {name: _some(count) for name, count in sorted(asset.patches.items())}
+    return digest(facts)
+
+
+def _some(count: int | None) -> str:
+    return "unknown" if count is None else "some" if count else "none"

@@ -33,6 +33,9 @@ TENANT_TABLES = (
     "task_document",
     "task_decision",
     "task_claim",
+    "rollout",
+    "rollout_asset",
+    "rollout_lock",
 )
 
 

@@ -105,3 +105,60 @@ TASK_REGISTRY = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
+
+ROLLOUT = sa.Table(
+    "rollout",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("watch_since", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("wake_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("passed", sa.Integer, nullable=False),
+    sa.Column("max_batch", sa.Integer, nullable=True),
+    sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("not_after", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    # Tells whether a step whose commit got no answer was kept.
+    sa.Column("mark", sa.Text, nullable=False),
+)
+
+ROLLOUT_ASSET = sa.Table(
+    "rollout_asset",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("rollout", sa.Text, primary_key=True),
+    sa.Column("asset", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("begun", sa.Boolean, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("checkpoint", sa.Text, nullable=False),
+    sa.Column("now_id", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("begun_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+)
+
+ROLLOUT_LOCK = sa.Table(
+    "rollout_lock",
+    METADATA,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("asset", sa.Text, primary_key=True),
+    sa.Column("rollout", sa.Text, nullable=True),  # none: the asset is free
+)

@@ -12,6 +12,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.domain.task_steps import conditions_facts
 from qlrf_pipelines.domain.tasks import Claim, Document, Launch, Task, TaskState
 from resources.database.ledger import number
 
@@ -171,6 +172,8 @@ def _requirement_text(need: Requirement) -> str:
             "valid_for": need.valid_for.total_seconds(),
             "remind_every": need.remind_every.total_seconds(),
             "break_glass": need.break_glass,
+            "limits": conditions_facts(need.limits),
+            "unattended": need.unattended,
         }
     )
 
@@ -185,6 +188,18 @@ def _requirement(text: str) -> Requirement:
         valid_for=timedelta(seconds=found["valid_for"]),
         remind_every=timedelta(seconds=found["remind_every"]),
         break_glass=found["break_glass"],
+        limits=_limits(found.get("limits") or {}),
+        unattended=found.get("unattended", False),
+    )
+
+
+def _limits(found: Mapping[str, Any]) -> Conditions:
+    """Rows kept before there were any limits have none."""
+    opens, closes = (found.get(name) for name in ("not_before", "not_after"))
+    return Conditions(
+        not_before=datetime.fromisoformat(opens) if opens else None,
+        not_after=datetime.fromisoformat(closes) if closes else None,
+        max_batch=found.get("max_batch"),
     )
 
 

@@ -1,8 +1,5 @@
 """Tasks in Postgres: one row lock per step, and the step's evidence in the same transaction."""
 
-import hashlib
-import selectors
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,8 +22,8 @@ from resources.database.tables import (
     TASK_DOCUMENT,
     TASK_REGISTRY,
 )
+from resources.database.waiting import channel, tell, wait_until
 
-RECONNECT_SECONDS = 1.0
 _MINE = TASK.c.tenant == sa.bindparam("of_tenant")
 _ONE = sa.select(TASK).where(_MINE, TASK.c.id == sa.bindparam("of_task"))
 _KEYED = sa.select(TASK).where(_MINE, TASK.c.key == sa.bindparam("of_key"))
@@ -44,7 +41,6 @@ _REGISTER = insert(TASK_REGISTRY)
 _REGISTER = _REGISTER.on_conflict_do_update(
     index_elements=[TASK_REGISTRY.c.name], set_={"seq": _REGISTER.excluded.seq}
 )
-_NOTIFY = sa.text("SELECT pg_notify(:channel, '')")
 
 
 class SqlTasks(Tasks):
@@ -166,25 +162,12 @@ class SqlTasks(Tasks):
 
     def wait(self, tenant: TenantId, task: str, *, after: int, seconds: float) -> bool:
         """Sleep until the task took a step after number `after`, through restarts of the server."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return self._listen(tenant, task, after=after, deadline=deadline)
-            except faults.Lost:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    return False
-                time.sleep(min(RECONNECT_SECONDS, remaining))
-
-    def _listen(self, tenant: TenantId, task: str, *, after: int, deadline: float) -> bool:
-        with self._sessions.dedicated() as connection, faults.translated():
-            connection.exec_driver_sql(f'LISTEN "{_channel(tenant, task)}"')
-            raw = connection.connection.driver_connection
-            # Listening comes first: a step between looking and sleeping is not missed.
-            while self.get(tenant, task).task.seq <= after:
-                if not _told(raw, seconds=deadline - time.monotonic()):
-                    return False
-            return True
+        return wait_until(
+            self._sessions,
+            _channel(tenant, task),
+            lambda: self.get(tenant, task).task.seq > after,
+            seconds=seconds,
+        )
 
     def _tasks(
         self,
@@ -249,23 +232,9 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Amendment) -> Reco
         sa.update(TASK).where(TASK.c.tenant == tenant, TASK.c.id == task.id).values(changed)
     )
     connection.execute(_REGISTER, {"name": tenant, "seq": seq})
-    connection.execute(_NOTIFY, {"channel": _channel(tenant, task.id)})
+    tell(connection, _channel(tenant, task.id))
     return _record(connection, tenant, task)
 
 
 def _channel(tenant: TenantId, task: str) -> str:
-    # Names of channels are seen by every session: they say nothing of whose task it is.
-    return "task_" + hashlib.sha256(f"{tenant}\0{task}".encode()).hexdigest()[:40]
-
-
-def _told(raw: Any, *, seconds: float) -> bool:  # noqa: ANN401  psycopg2's own connection
-    """Sleep until the server says something; False if time ran out."""
-    if seconds <= 0:
-        return False
-    with selectors.DefaultSelector() as selector:
-        selector.register(raw, selectors.EVENT_READ)
-        if not selector.select(timeout=seconds):
-            return False
-    raw.poll()
-    raw.notifies.clear()
-    return True
+    return channel("task", tenant, task)

@@ -97,6 +97,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "refresh",
         "lake_upkeep",
         "approved_change",
+        "remediation",
         "__ASSET_JOB",
     }
     assert {

@@ -66,8 +66,8 @@ class AwsSites(Sites):
         return AwsRecovery(
             secrets=Secrets(ENV),
             clock=self.clock,
-            reach=lambda given, keys: Dying(  # type: ignore[return-value,arg-type]
-                plain.calls(given, keys), at=die_at, changes=changes
+            reach=lambda member, keys: Dying(  # type: ignore[return-value,arg-type]
+                plain.calls(member, keys), at=die_at, changes=changes
             ),
         )
 

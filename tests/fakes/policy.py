@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.domain.policy import (
     Decision,
     Denial,
@@ -22,6 +23,7 @@ from qlrf_pipelines.domain.policy import (
     PolicySample,
     PolicyTestResult,
     decide_or_deny,
+    denied,
 )
 from qlrf_pipelines.domain.vocabulary import Severity
 from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
@@ -57,6 +59,16 @@ class FakePolicies(PolicyEngine):
             engine="fake",
             bundle_digest=self.digest,
         )
+
+
+class DownPolicies(PolicyEngine):
+    """Does not answer."""
+
+    def bundle_digest(self) -> str:
+        raise Unavailable("The policies do not answer.")
+
+    def decide(self, package: str, input: Mapping[str, Any]) -> Decision:
+        return denied("the policies do not answer", package=package, engine="fake")
 
 
 def package(name: str = "plan_safety", **changes: Any) -> PolicyPackage:

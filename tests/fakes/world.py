@@ -3,6 +3,9 @@
 import importlib
 from typing import Any
 
+from qlrf_pipelines.domain.canary import Provider
+from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.ports.metrics import MetricSource
 from qlrf_pipelines.ports.world import World
 from tests.fakes.acceptances import FakeAcceptances
 from tests.fakes.clock import FakeClock, FakeIds
@@ -10,7 +13,10 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
+from tests.fakes.plan_contract import FakePlanContract
+from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
+from tests.fakes.rollouts import FakeRollouts
 from tests.fakes.tasks import FakeTasks
 
 
@@ -23,19 +29,31 @@ def fake_world(**overrides: Any) -> World:
         "clouds": {},
         "lake": FakeLake(),
         "ledger": (ledger := overrides.get("ledger") or FakeLedger()),
-        "tasks": FakeTasks(ledger),
+        "tasks": (tasks := overrides.get("tasks") or FakeTasks(ledger)),
+        "rollouts": FakeRollouts(ledger, tasks if isinstance(tasks, FakeTasks) else None),
+        "executors": {},
+        "metrics": no_metrics,
         "locks": FakeLocks(),
         "acceptances": FakeAcceptances(),
+        "policy": FakePolicies(),
+        "plan_contract": FakePlanContract(),
         "progress": FakeProgress(),
     }
     for part, name in (
         ("estate", "FakeEstate"),
         ("controls", "FakeControls"),
         ("warehouse", "FakeWarehouse"),
+        ("probes", "FakeProbes"),
+        ("hooks", "FakeHooks"),
     ):
         if part not in overrides:
             parts[part] = _made(part, name)
     return World(**(parts | overrides))
+
+
+def no_metrics(provider: Provider) -> MetricSource:
+    """Nobody has a test's metrics unless it says who."""
+    raise Rejected(f"This test has no metrics of {provider.kind}.")
 
 
 def _made(module: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""One suite for every policy engine: in this process, and a real OPA server."""
+"""One suite for every policy engine: in this process, loaded when asked, a real OPA server."""
 
 import copy
 import math
@@ -11,6 +11,7 @@ import urllib3
 
 from qlrf_pipelines.domain.policy import PACKAGES, Decision, PolicySample, read_answer
 from qlrf_pipelines.ports.policy import PolicyEngine
+from resources.policy.deferred import DeferredPolicies
 from resources.policy.embedded import EmbeddedPolicies
 from resources.policy.folder import POLICIES, FolderPolicies
 from resources.policy.server import OpaServer
@@ -37,10 +38,12 @@ def opa(opa_url: str) -> OpaServer:
     return OpaServer(opa_url, timeout_seconds=30)
 
 
-@pytest.fixture(params=["embedded", pytest.param("opa", marks=pytest.mark.real)])
+@pytest.fixture(params=["embedded", "deferred", pytest.param("opa", marks=pytest.mark.real)])
 def engine(request: pytest.FixtureRequest) -> PolicyEngine:
     if request.param == "embedded":
         return embedded()
+    if request.param == "deferred":
+        return DeferredPolicies(embedded)
     found: PolicyEngine = request.getfixturevalue("opa")
     return found
 

@@ -14,10 +14,11 @@ import pytest
 
 from qlrf_pipelines.domain.errors import Rejected, Unavailable
 from qlrf_pipelines.domain.policy import PACKAGES, Decision, PolicyPackage, PolicySample
+from resources.policy.deferred import DeferredPolicies
 from resources.policy.embedded import EmbeddedPolicies, EmbeddedTests
 from resources.policy.folder import FolderPolicies, bundle_digest
 from resources.policy.server import OpaServer
-from tests.fakes.policy import package
+from tests.fakes.policy import FakePolicies, package
 
 GOOD = '{"allow": true, "deny": set(), "warn": set()}'
 
@@ -264,3 +265,32 @@ def test_samples_may_be_of_any_shape_that_is_json() -> None:
     loaded = replace(package(), samples=(PolicySample(name="odd", input={"x": [None, 1.5, "é"]}),))
 
     assert EmbeddedPolicies([loaded]).decide("plan_safety", {"x": "\ud800"}) is not None
+
+
+# ---- loaded when first asked
+
+
+def test_policies_that_cannot_be_loaded_deny_until_they_can_be() -> None:
+    tries: list[int] = []
+
+    def make() -> FakePolicies:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Rejected("plan_safety: policy.rego is missing")
+        return FakePolicies()
+
+    engine = DeferredPolicies(make)
+
+    assert "policy.rego is missing" in denied_by_engine(engine.decide("plan_safety", {}))
+    with pytest.raises(Unavailable, match=r"policy\.rego is missing"):
+        engine.bundle_digest()
+    assert engine.decide("plan_safety", {}).allowed
+    assert engine.bundle_digest() == "fake"
+    assert len(tries) == 3
+
+
+def test_nothing_is_loaded_before_the_first_question() -> None:
+    def make() -> FakePolicies:
+        raise AssertionError("nobody asked")
+
+    DeferredPolicies(make)

@@ -23,8 +23,9 @@ from qlrf_pipelines.domain.schedules import Span, Weekday, WeeklyWindow, clock_t
 from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, Platform
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.planning import Planned, make_plan, make_plans, submit_plan
+from qlrf_pipelines.services.planning import Planned, make_plan, make_plans
 from qlrf_pipelines.services.planning_request import PlanRequest
+from qlrf_pipelines.services.submission import submit_plan
 from resources.controls import FolderControls
 from resources.estate import FolderEstate
 from resources.estate_schema import CONTRACTS
@@ -332,7 +333,7 @@ def test_a_submitted_plan_is_a_task_whose_document_is_the_plan() -> None:
     assert task.id == again.id
     assert task.state is TaskState.AWAITING_APPROVAL
     assert task.launch is not None
-    assert task.launch.job == "approved_change"
+    assert task.launch.job == "remediation"
     record = world.tasks.get(ACME, task.id)
     assert record.document.content == made.document
     assert made.context.items() <= record.document.context.items()

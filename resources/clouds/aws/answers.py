@@ -37,22 +37,21 @@ Parse = Callable[[Response, Shape], Answer]
 
 
 class AnswerParsers(ResponseParserFactory):
-    """Chooses the parser for each protocol AWS speaks; registered on a botocore session."""
+    """Chooses the parser for each protocol AWS speaks; registered on a botocore session.
+
+    `lean` reads the large listings as inventory needs them; else every answer is read in full.
+    """
+
+    def __init__(self, *, lean: bool = True) -> None:
+        super().__init__()
+        self._lean = lean
 
     def create_parser(self, protocol_name: str) -> ResponseParser:
         """The strict parser for a protocol, or botocore's own for one we never speak."""
         chosen = _PARSERS.get(protocol_name)
+        if chosen is _Ec2Answers and not self._lean:
+            return _FullEc2Answers()
         return chosen() if chosen else super().create_parser(protocol_name)
-
-
-class WholeAnswers(ResponseParserFactory):
-    """As strict, and every field: for those who act on one thing instead of listing thousands."""
-
-    def create_parser(self, protocol_name: str) -> ResponseParser:
-        """The strict parser for a protocol, or botocore's own for one we never speak."""
-        chosen = {**_PARSERS, "ec2": _WholeEc2Answers, "rest-xml": _RestXmlAnswers}
-        found = chosen.get(protocol_name)
-        return found() if found else super().create_parser(protocol_name)
 
 
 class _Ec2Answers(EC2QueryParser):
@@ -64,7 +63,7 @@ class _Ec2Answers(EC2QueryParser):
         return _checked(response) or _parsed(super().parse, response, shape)
 
 
-class _WholeEc2Answers(EC2QueryParser):
+class _FullEc2Answers(EC2QueryParser):
     def parse(self, response: Response, shape: Shape) -> Answer:
         if response["status_code"] >= HTTP_ERROR:
             return _complaint(super().parse, response, shape)
@@ -103,6 +102,7 @@ _PARSERS: dict[str, type[ResponseParser]] = {
     "ec2": _Ec2Answers,
     "query": _QueryAnswers,
     "json": _JsonAnswers,
+    "rest-xml": _RestXmlAnswers,
 }
 
 

@@ -1,9 +1,10 @@
 """EC2 machines that come back in another region, and the Route 53 record that leads to them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qlrf_pipelines.domain.errors import Refused, Unavailable
+from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.operations import Progress
 from qlrf_pipelines.domain.recovery import (
     Member,
@@ -14,6 +15,7 @@ from qlrf_pipelines.domain.recovery import (
     Serving,
     Side,
 )
+from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clock import Clock
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
 from resources.recovery.canary import member_canary
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from resources.clouds.aws.recovery_calls import AwsCalls
     from resources.clouds.aws.recovery_settings import AwsSettings
 
-Reach = Callable[[Mapping[str, Any], Mapping[str, str]], "AwsCalls"]
+Reach = Callable[[Member, Mapping[str, str]], "AwsCalls"]
+_CONNECTIONS = 8
 
 
 class AwsRecovery(RecoveryAdapter):
@@ -55,23 +58,27 @@ class AwsRecovery(RecoveryAdapter):
         settings = aws_settings(member)
         owner = f"Member {member.name}"
         keys = self._secrets.resolved(member.settings.get("credentials", {}), owner=owner)
-        calls = self._reach(member.settings, keys)
+        calls = self._reach(member, keys)
         return AwsSession(member, settings, calls, secrets=self._secrets, clock=self._clock)
 
-    def calls(self, given: Mapping[str, Any], keys: Mapping[str, str]) -> "AwsCalls":
+    def calls(self, member: Member, keys: Mapping[str, str]) -> "AwsCalls":
         """The way in that a member's settings describe."""
-        from resources.clouds.aws.recovery_calls import AwsCalls, as_role
+        from resources.clouds.aws.connection import Patience, connect
+        from resources.clouds.aws.recovery_calls import AwsCalls
 
-        options: dict[str, Any] = {
-            "endpoint_url": given.get("endpointUrl"),
-            "attempts": self._attempts,
-            "timeout": self._timeout,
-        }
-        own = AwsCalls(keys, **options)
-        if "assumeRole" not in given:
-            return own
-        renew = as_role(own, given["assumeRole"], region=given["recoveryRegion"])
-        return AwsCalls({}, renew=renew, **options)
+        connector = Connector(
+            tenant=TenantId(""),
+            name=f"of member {member.name}",
+            platform=Platform.AWS,
+            regions=(member.settings["recoveryRegion"],),
+            endpoint_url=member.settings.get("endpointUrl"),
+        )
+        patience = Patience(
+            max_attempts=self._attempts, read_timeout=self._timeout, pool_size=_CONNECTIONS
+        )
+        own = connect(connector, keys, patience, changing=True)
+        role = member.settings.get("assumeRole")
+        return AwsCalls(own.as_role(role) if role else own)
 
 
 class AwsSession(SteppedSession):

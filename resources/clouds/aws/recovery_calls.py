@@ -1,18 +1,13 @@
 """The calls of a recovery: any region of one account, whole answers, refusals told apart."""
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
-from botocore.loaders import Loader
-from botocore.session import Session
 
 from qlrf_pipelines.domain.errors import Refused
-from resources.clouds.aws.answers import WholeAnswers
+from resources.clouds.aws.connection import Connection
 from resources.clouds.aws.faults import DENIALS, LOST_PAGES, broken_off, translated
 
 Row = Mapping[str, Any]
@@ -28,76 +23,13 @@ _REFUSALS = frozenset(
         "InstanceLimitExceeded",
     }
 )
-_CREATING = threading.Lock()
-
-
-class _Models(Loader):
-    """EC2's model is megabytes: a client is built from the calls we make, and no others."""
-
-    def load_service_model(
-        self, service_name: str, type_name: str, api_version: str | None = None
-    ) -> Mapping[str, Any]:
-        model: Mapping[str, Any] = super().load_service_model(service_name, type_name, api_version)
-        if "operations" not in model:
-            return model
-        calls = {name: call for name, call in model["operations"].items() if name in SPOKEN}
-        return {**model, "operations": calls}
-
-
-SPOKEN = frozenset(
-    {
-        "AssumeRole",
-        "ChangeResourceRecordSets",
-        "CopyImage",
-        "CreateTags",
-        "DeleteSnapshot",
-        "DeleteTags",
-        "DeleteVolume",
-        "DeregisterImage",
-        "DescribeImages",
-        "DescribeInstances",
-        "DescribeSnapshots",
-        "DescribeVolumes",
-        "GetChange",
-        "ListResourceRecordSets",
-        "RegisterImage",
-        "RunInstances",
-        "StartInstances",
-        "StopInstances",
-        "TerminateInstances",
-    }
-)
-_MODELS = _Models()
 
 
 class AwsCalls:
     """One identity's way to EC2 and Route 53. Safe to use from many threads."""
 
-    def __init__(
-        self,
-        keys: Mapping[str, str],
-        *,
-        endpoint_url: str | None,
-        attempts: int,
-        timeout: float,
-        renew: Callable[[], dict[str, str]] | None = None,
-    ) -> None:
-        self._endpoint_url = endpoint_url
-        self._clients: dict[tuple[str, str], Any] = {}
-        self._config = Config(
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            connect_timeout=min(10, timeout),
-            read_timeout=timeout,
-        )
-        self._session = Session()
-        self._session.register_component("data_loader", _MODELS)
-        self._session.register_component("response_parser_factory", WholeAnswers())
-        if renew is not None:
-            self._session.register_component("credential_provider", _Renewed(renew))
-        elif keys:
-            self._session.set_credentials(
-                keys["accessKeyId"], keys["secretAccessKey"], keys.get("sessionToken")
-            )
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def call(self, service: str, method: str, region: str, /, **parameters: object) -> Any:  # noqa: ANN401
         """One call's whole answer, after the SDK's own retries.
@@ -109,7 +41,7 @@ class AwsCalls:
         what = f"{service}:{method} in {region}"
         with translated(what):
             try:
-                answer = getattr(self._client(service, region), method)(**parameters)
+                answer = getattr(self._connection.client(service, region), method)(**parameters)
             except ClientError as error:
                 said = error.response.get("Error", {})
                 if _is_refusal(str(said.get("Code", ""))):
@@ -143,44 +75,6 @@ class AwsCalls:
         """The instances of a region that fit, the terminated ones too as long as EC2 knows them."""
         reservations = self.rows("describe_instances", "Reservations", region, filters)
         return [instance for r in reservations for instance in r.get("Instances", ())]
-
-    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401  made at run time
-        with _CREATING:  # a botocore session is not thread-safe; its clients are
-            made = self._clients.get((service, region))
-            if made is None:
-                made = self._clients[service, region] = self._session.create_client(
-                    service,
-                    region_name=region,
-                    endpoint_url=self._endpoint_url,
-                    config=self._config,
-                )
-        return made
-
-
-class _Renewed:
-    """Stands where botocore looks for credentials; a drill may outlive a role's."""
-
-    def __init__(self, renew: Callable[[], dict[str, str]]) -> None:
-        self._credentials = DeferredRefreshableCredentials(renew, "assume-role")
-
-    def load_credentials(self) -> DeferredRefreshableCredentials:
-        return self._credentials
-
-
-def as_role(own: AwsCalls, role: str, *, region: str) -> Callable[[], dict[str, str]]:
-    """How to get the credentials of a role that this identity may take."""
-
-    def renew() -> dict[str, str]:
-        given = own.call("sts", "assume_role", region, RoleArn=role, RoleSessionName="qlrf")
-        keys = given["Credentials"]
-        return {
-            "access_key": keys["AccessKeyId"],
-            "secret_key": keys["SecretAccessKey"],
-            "token": keys["SessionToken"],
-            "expiry_time": keys["Expiration"].isoformat(),
-        }
-
-    return renew
 
 
 def tags(row: Row) -> dict[str, str]:

@@ -131,7 +131,14 @@ class Record:
     def _submitted(
         self, changes: Sequence[tuple[str, Any]], drill: str, kept: Mapping[str, Any], what: str
     ) -> Progress:
-        change = self._change(changes, drill)
+        try:
+            change = self._change(changes, drill)
+        except Refused:
+            # The SDK asks again when an answer is lost; the note is then there, and ours.
+            found = self.note()
+            if changes[0][0] != "CREATE" or found is None or found.drill != drill:
+                raise
+            return running(f"{self._settings.name} {what}.", kept)
         return running(f"{self._settings.name} {what}.", {**kept, "change": change})
 
     def _change(self, changes: Sequence[tuple[str, Any]], drill: str) -> str:

@@ -48,10 +48,15 @@ class Sources:
         if source is not None and source.image:
             return source.image
         marks = self.marks(drill, instance)
-        if source is not None:
-            self._register(instance, source, marks, drill)
-        else:
-            self._copy(instance, marks, drill, token)
+        try:
+            if source is not None:
+                self._register(instance, source, marks, drill)
+            else:
+                self._copy(instance, marks, drill, token)
+        except Refused:
+            # The SDK asks again when an answer is lost; the name is then taken, by ourselves.
+            if self._made(instance, drill) is None:
+                raise
         return None
 
     def made_by(self, drill: str) -> Sequence[Row]:

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain.errors import Unavailable
+from qlrf_pipelines.domain.errors import Refused, Unavailable
 from qlrf_pipelines.domain.operations import Status
 from qlrf_pipelines.domain.recovery import MoveKind, ReplicationStatus, Serving, Side
+from resources.clouds.aws.recovery import AwsRecovery
+from resources.secrets import Secrets
 from tests.fakes.aws_sites import AWAY, NAME, AwsSites
 from tests.fakes.faulty_http import Fault, FaultyProxy
+from tests.fakes.moto_aws import ENV
 from tests.fakes.recovery_sites import DRILL, OTHER, a_move, finish
 
 ISOLATE, FAIL_OVER, SWITCH = MoveKind.ISOLATE, MoveKind.FAIL_OVER, MoveKind.SWITCH
@@ -265,3 +269,40 @@ def test_a_role_is_taken_and_its_world_is_the_one_that_is_seen() -> None:
 
     # The other account is empty: its instances are absent, not ours.
     assert sites.session().serving()[Side.PRIMARY] is Serving.ABSENT
+
+
+class RetriedBlindly:
+    """An SDK that loses the first answer of a call, sends it again, and is told: there already."""
+
+    def __init__(self, inner: Any, method: str) -> None:
+        self._inner = inner
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def call(self, service: str, method: str, region: str, /, **parameters: Any) -> Any:
+        answer = self._inner.call(service, method, region, **parameters)
+        if method == self._method:
+            self._method = ""
+            raise Refused("InvalidRequest: it is there already")
+        return answer
+
+
+@pytest.mark.parametrize("method", ["register_image", "copy_image", "change_resource_record_sets"])
+def test_a_call_whose_first_answer_was_lost_is_done_and_not_failed(method: str) -> None:
+    sites = AwsSites(machines=2, copied=0)
+    snapshot(sites, sites.instances[0], "/dev/xvda", "2026-11-25T11:00:00+00:00")
+    plain = sites.adapter()
+    adapter = AwsRecovery(
+        secrets=Secrets(ENV),
+        clock=sites.clock,
+        reach=lambda member, keys: RetriedBlindly(plain.calls(member, keys), method),  # type: ignore[return-value,arg-type]
+    )
+    session = adapter.open(sites.member)
+
+    for kind in (ISOLATE, FAIL_OVER, SWITCH):
+        assert finish(sites, a_move(kind), session).status is Status.SUCCEEDED
+
+    assert sites.made() == 2
+    assert sites.served_by() is Side.RECOVERY

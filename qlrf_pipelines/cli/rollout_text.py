@@ -1,0 +1,116 @@
+"""Rollouts as people read them, and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.rollout import AssetRow, Rollout
+from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, RolloutPlan
+from qlrf_pipelines.domain.rollout_rules import tally
+
+_MARKS = {
+    "waiting": "·",
+    "changing": "▸",
+    "done": "✓",
+    "failed": "✗",
+    "unknown": "?",
+    "skipped": "-",
+    "restoring": "◂",
+    "restored": "↺",
+    "not_restored": "!",
+}
+_BAR = 40
+
+
+def rollout_facts(rollout: Rollout, rows: Sequence[AssetRow]) -> dict[str, Any]:
+    """A rollout as JSON, its assets counted by state."""
+    return {
+        "tenant": rollout.tenant,
+        "rollout": rollout.id,
+        "state": rollout.state.value,
+        "reason": rollout.reason,
+        "environment": rollout.environment,
+        "phase": rollout.phase,
+        "assets": tally(rows),
+        "total": rollout.total,
+        "digest": rollout.digest,
+        "attempt": rollout.attempt,
+        "driver": rollout.holder,
+        "wakes_at": None if rollout.wake_at is None else iso(rollout.wake_at),
+        "started_at": iso(rollout.started_at),
+        "changed_at": iso(rollout.changed_at),
+    }
+
+
+def asset_facts(row: AssetRow) -> dict[str, Any]:
+    """One asset of a rollout as JSON."""
+    return {
+        "asset": row.asset,
+        "phase": row.phase,
+        "batch": row.batch,
+        "state": row.state.value,
+        "detail": row.detail,
+        "tries": row.tries,
+        "asset_now": row.now_id or None,
+        "before": dict(row.before),
+        "begun_at": None if row.begun_at is None else iso(row.begun_at),
+        "ended_at": None if row.ended_at is None else iso(row.ended_at),
+    }
+
+
+def headline(rollout: Rollout) -> str:
+    """One line: which, how it stands, and why."""
+    line = f"Rollout {rollout.id} of tenant {rollout.tenant}: {rollout.state.value.upper()}"
+    return f"{line} ({rollout.reason})" if rollout.reason else line
+
+
+def shown(rollout: Rollout, rows: Sequence[AssetRow], plan: RolloutPlan) -> str:
+    """A rollout phase by phase, with what is wrong in words and what can be done about it."""
+    lines = [headline(rollout), f"  {_bar(rows)}"]
+    for number, phase in enumerate(plan.phases):
+        mine = [row for row in rows if row.phase == number]
+        here = "→" if number == rollout.phase else " "
+        counts = ", ".join(f"{n} {state}" for state, n in _counts(mine).items())
+        lines.append(f"{here} {phase.name:<12} {_marks(mine):<24} {counts}")
+    told = [row for row in rows if row.state.value in ("failed", "unknown", "not_restored")]
+    going = [row for row in rows if row.state.value in ("changing", "restoring")]
+    lines += [f"    {_MARKS[row.state]} {row.asset}: {row.detail}" for row in (*told, *going)[:20]]
+    lines += next_words(rollout)
+    return "\n".join(lines)
+
+
+def next_words(rollout: Rollout) -> list[str]:
+    """What happens next, or who has to say what."""
+    name = f"{rollout.id} --tenant {rollout.tenant}"
+    state = rollout.state.value
+    if rollout.wake_at is not None:
+        return [f"  goes on by itself at {rollout.wake_at:%Y-%m-%d %H:%M:%S} UTC"]
+    verbs = {
+        "paused": ("resume", "rollback", "cancel"),
+        "held": ("resume", "promote", "retry", "rollback", "cancel"),
+        "stuck": ("retry", "cancel"),
+        "running": ("pause", "rollback", "cancel"),
+        "watching": ("pause", "promote", "rollback", "cancel"),
+    }.get(state, ())
+    return [f"  qlrf rollouts {verb} {name}" for verb in verbs]
+
+
+def _counts(rows: Sequence[AssetRow]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in rows:
+        found[row.state.value] = found.get(row.state.value, 0) + 1
+    return found
+
+
+def _marks(rows: Sequence[AssetRow]) -> str:
+    marks = "".join(_MARKS[row.state] for row in rows)
+    return marks if len(marks) <= 24 else f"{marks[:21]}..."
+
+
+def _bar(rows: Sequence[AssetRow]) -> str:
+    assets = [row for row in rows if not row.asset.startswith(HOOK_ROW)]
+    if not assets:
+        return ""
+    done = sum(1 for row in assets if row.state.value in ("done", "skipped"))
+    filled = _BAR * done // len(assets)
+    return f"[{'█' * filled}{'░' * (_BAR - filled)}] {done}/{len(assets)} changed"

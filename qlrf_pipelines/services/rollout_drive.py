@@ -1,0 +1,227 @@
+"""Driving a rollout: one process at a time, which may die anywhere and is followed by the next."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from qlrf_pipelines.domain.errors import Refused
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.rollout import (
+    ENDED,
+    IN_FLIGHT,
+    WAITS_FOR_HUMAN,
+    AssetRow,
+    AssetState,
+    Change,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    entry,
+)
+from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, read_plan
+from qlrf_pipelines.domain.rollout_rules import failures, in_phase, settled, to_undo, window_says
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.rollout_move import Mover
+from qlrf_pipelines.services.rollout_seat import Seat
+from qlrf_pipelines.services.rollout_task import follow
+from qlrf_pipelines.services.rollout_watch import Says, look
+from qlrf_pipelines.services.rollout_work import Hands, Work
+
+PARALLEL = 20
+HOLD_SECONDS = 30.0
+_LOCK_SECONDS = 5.0
+
+
+def lock_name(tenant: TenantId, rollout: str) -> str:
+    """The lock whoever drives a rollout holds while it lives; gone with its process."""
+    return f"rollout:{tenant}:{rollout}"
+
+
+def drive(
+    world: World,
+    tenant: TenantId,
+    rollout: str,
+    *,
+    holder: str,
+    hold_seconds: float = HOLD_SECONDS,
+    parallel: int = PARALLEL,
+) -> Rollout:
+    """Take a rollout as far as it goes without a human, or until it has long to wait.
+
+    Waits of up to `hold_seconds` are slept through here; longer ones end this process' part, and
+    the rollout says when it wants to be driven again.
+
+    Raises:
+        Refused: another process drives it.
+        NotFound: the tenant has no such rollout.
+        Unavailable: the database does not answer; nothing is lost.
+    """
+    with world.locks.hold([lock_name(tenant, rollout)], wait_seconds=_LOCK_SECONDS):
+        taken = _take(world, tenant, rollout, holder=holder)
+        record = world.tasks.get(tenant, rollout)
+        if record.document.digest != taken.digest:
+            raise Refused(
+                f"Task {rollout} is about another digest than its rollout: nothing of it runs."
+            )
+        seat = Seat(
+            world=world,
+            plan=read_plan(record.document.content),
+            rollout=taken,
+            rows={row.asset: row for row in world.rollouts.rows(tenant, rollout)},
+            hold=timedelta(seconds=hold_seconds),
+        )
+        work = Work(world=world, hands=Hands(world, tenant), plan=seat.plan, rollout=taken)
+        with ThreadPoolExecutor(parallel, thread_name_prefix="rollout") as pool:
+            mover = Mover(seat=seat, work=work, pool=pool, parallel=parallel)
+            return _Driver(seat, mover).run()
+
+
+def _take(world: World, tenant: TenantId, rollout: str, *, holder: str) -> Rollout:
+    def step(found: Rollout) -> Change | None:
+        now = max(world.clock.now(), found.changed_at)
+        taken = replace(
+            found, attempt=found.attempt + 1, holder=holder, wake_at=None, changed_at=now
+        )
+        facts = {"attempt": taken.attempt, "holder": holder}
+        return Change(rollout=taken, entries=(entry(taken, "driven", now, **facts),))
+
+    return world.rollouts.amend(tenant, rollout, step)
+
+
+@dataclass(slots=True)
+class _Driver:
+    """One attempt: what follows from what."""
+
+    seat: Seat
+    mover: Mover
+    parked: bool = False
+
+    def run(self) -> Rollout:
+        """Until it ends, waits for a human, or waits for long."""
+        seat = self.seat
+        while not self.parked:
+            follow(seat.world, seat.rollout)
+            state = seat.rollout.state
+            if state is RolloutState.WATCHING:
+                self._watch()
+            elif state in ENDED:
+                self.mover.move()
+                return self._over()
+            elif state in WAITS_FOR_HUMAN:
+                self.mover.move()
+                if seat.rollout.state is state and not seat.told(seat.hold):
+                    return seat.rollout
+            elif self._window_is_open():
+                self.mover.move()
+                if seat.rollout.state is state:
+                    self._after()
+        return seat.rollout
+
+    def _window_is_open(self) -> bool:
+        """Whether something may be begun now; if not, wait for the window or ask a human."""
+        seat = self.seat
+        rows = seat.rows.values()
+        if (
+            seat.rollout.state is not RolloutState.RUNNING
+            or settled(seat.rollout, rows)
+            or any(row.state in IN_FLIGHT and row.begun for row in rows)
+        ):
+            return True
+        says = window_says(seat.plan, seat.rollout, seat.now())
+        if isinstance(says, str):
+            seat.turn(RolloutEvent.HELD, f"{says}: plan the rest anew, or roll it back")
+        elif says is not None:
+            self._wait_until(says, "its window has not opened yet")
+        return says is None
+
+    def _after(self) -> None:
+        """What follows once nothing is in the air any more."""
+        seat = self.seat
+        rows = list(seat.rows.values())
+        if seat.rollout.state is RolloutState.ROLLING_BACK:
+            self._after_back(rows)
+        elif seat.rollout.state is RolloutState.RUNNING:
+            unknown = [row for row in rows if row.state is AssetState.UNKNOWN]
+            if unknown:
+                seat.turn(RolloutEvent.HELD, f"nobody knows what became of {_named(unknown)}")
+            elif settled(seat.rollout, rows):
+                self._after_phase(rows)
+
+    def _after_phase(self, rows: list[AssetRow]) -> None:
+        seat, rollout = self.seat, self.seat.rollout
+        mine = in_phase(rows, rollout.phase)
+        hooks = [row for row in failures(mine) if row.asset.startswith(HOOK_ROW)]
+        if rollout.passed >= rollout.phase:
+            self._next_phase(rows, "a human let it pass")
+        elif hooks:
+            seat.turn(RolloutEvent.HELD, f"{_named(hooks)}")
+        else:
+            name = seat.plan.phases[rollout.phase].name
+            since = rollout.watch_since or seat.now()
+            seat.turn(RolloutEvent.PHASE_DONE, f"{name} is changed", watch_since=since)
+
+    def _watch(self) -> None:
+        seat = self.seat
+        rows = list(seat.rows.values())
+        came = look(seat.world, seat.plan, seat.rollout, rows, seat.now())
+        phase = seat.plan.phases[seat.rollout.phase]
+        if came.says is Says.WAIT and came.again_at is not None:
+            self._wait_until(came.again_at, f"{phase.name} is watched")
+        elif came.says is Says.TRIP:
+            back = seat.plan.auto_rollback
+            seat.turn(RolloutEvent.TRIPPED if back else RolloutEvent.HELD, came.reason)
+        elif came.says is Says.HOLD:
+            self._hold(came.reason)
+        elif phase.canary and not seat.plan.auto_promote:
+            self._hold(f"{came.reason} and passed; promote it to go on")
+        else:
+            self._next_phase(rows, came.reason)
+
+    def _hold(self, reason: str) -> None:
+        self.seat.turn(RolloutEvent.HELD, reason, watch_since=self.seat.rollout.watch_since)
+
+    def _next_phase(self, rows: list[AssetRow], why: str) -> None:
+        """On to the next phase; after the last one it is over, and how is said as it is."""
+        seat, rollout = self.seat, self.seat.rollout
+        broken = failures(rows)
+        if rollout.phase + 1 < len(seat.plan.phases):
+            seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1)
+        elif not broken:
+            left = self.mover.let_go()
+            seat.turn(RolloutEvent.FINISHED, f"every asset is changed and healthy{left}")
+        elif rollout.passed >= rollout.phase:
+            seat.turn(RolloutEvent.GAVE_UP, f"{len(broken)} assets failed and were let be")
+        else:
+            self._hold(
+                f"{len(broken)} of {rollout.total} assets failed, too few to take it back: "
+                "retry them, roll back, or promote to end it as failed"
+            )
+
+    def _after_back(self, rows: list[AssetRow]) -> None:
+        seat = self.seat
+        lost = [row for row in rows if row.state is AssetState.NOT_RESTORED]
+        if to_undo(seat.plan, rows, busy=0, parallel=1):
+            return
+        if lost:
+            said = f"{len(lost)} assets could not be brought back: {_named(lost)}"
+            seat.turn(RolloutEvent.RESTORE_FAILED, said)
+        else:
+            seat.turn(RolloutEvent.RESTORED, f"{seat.rollout.reason}; brought back and verified")
+
+    def _over(self) -> Rollout:
+        """Give the locks back, now that nothing is in the air."""
+        self.seat.amend(lambda found: Change(rollout=found, free=True))
+        follow(self.seat.world, self.seat.rollout)
+        return self.seat.rollout
+
+    def _wait_until(self, moment: datetime, why: str) -> None:
+        """Sleep until then, or leave word when to go on if that is long."""
+        left = moment - self.seat.now()
+        if left <= self.seat.hold:
+            self.seat.told(left)
+        else:
+            self.parked = self.seat.leave_word(moment, why)
+
+
+def _named(rows: list[AssetRow]) -> str:
+    return "; ".join(f"{row.asset}: {row.detail}" for row in rows[:3])

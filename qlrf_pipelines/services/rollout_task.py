@@ -1,0 +1,45 @@
+"""A rollout and its task say the same: whoever was killed between the two is made up for here."""
+
+from collections.abc import Mapping
+
+from qlrf_pipelines.domain.rollout import ENDED, Rollout, RolloutState
+from qlrf_pipelines.domain.tasks import RUNNING, TaskState
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.claims import finish
+
+_TASK: Mapping[RolloutState, TaskState] = {
+    RolloutState.RUNNING: TaskState.EXECUTING,
+    RolloutState.WATCHING: TaskState.EXECUTING,
+    RolloutState.ROLLING_BACK: TaskState.EXECUTING,
+    RolloutState.PAUSED: TaskState.PAUSED,
+    RolloutState.HELD: TaskState.PAUSED,
+    RolloutState.STUCK: TaskState.PAUSED,
+    RolloutState.COMPLETED: TaskState.COMPLETED,
+    RolloutState.ROLLED_BACK: TaskState.ROLLED_BACK,
+    RolloutState.FAILED: TaskState.FAILED,
+    RolloutState.CANCELLED: TaskState.CANCELLED,
+}
+
+
+def follow(world: World, rollout: Rollout) -> None:
+    """Bring the task of a rollout to the state that says the same; nothing if it is there."""
+    task = world.tasks.get(rollout.tenant, rollout.id).task
+    wanted = _TASK[rollout.state]
+    if task.state is wanted or task.state not in RUNNING:
+        return
+    if task.state is TaskState.PAUSED and rollout.state is RolloutState.COMPLETED:
+        # A human let the last phase pass: it goes on for a moment, and is over.
+        finish(world, rollout.tenant, rollout.id, outcome=TaskState.EXECUTING, by=rollout.holder)
+    finish(
+        world,
+        rollout.tenant,
+        rollout.id,
+        outcome=wanted,
+        by=rollout.holder or "rollout",
+        detail=rollout.reason,
+    )
+
+
+def over(rollout: Rollout) -> bool:
+    """Whether nothing more will happen to a rollout."""
+    return rollout.state in ENDED

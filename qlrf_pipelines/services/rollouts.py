@@ -1,0 +1,275 @@
+"""Rollouts' use cases: begin one, look at it, say something to it; rollout_drive drives it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from qlrf_pipelines.domain.approval import Conditions
+from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.roles import Permission, Role, may
+from qlrf_pipelines.domain.rollout import (
+    ENDED,
+    IN_FLIGHT,
+    AssetEvent,
+    AssetRow,
+    AssetState,
+    Change,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    advance,
+    advance_asset,
+    entry,
+)
+from qlrf_pipelines.domain.rollout_plan import read_plan
+from qlrf_pipelines.domain.rollout_rules import tally
+from qlrf_pipelines.domain.tasks import Record, TaskState
+from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.claims import finish, require_claim
+from qlrf_pipelines.services.rollout_task import follow
+
+Taken = tuple[Rollout, tuple[AssetRow, ...]]
+
+
+def begin(
+    world: World, record: Record, conditions: Conditions, *, skipped: Mapping[str, str]
+) -> Rollout:
+    """Open the rollout of a task that a run has claimed; the same again finds the same.
+
+    `skipped` are assets of the plan that are gone, and why: they are not changed, and it is said.
+
+    Raises:
+        Refused: no run has claimed the digest, or another rollout holds one of its assets.
+        Rejected: the document is no plan.
+    """
+    task = record.task
+    plan = read_plan(record.document.content)
+    now = world.clock.now()
+    rows = tuple(_skipped(row, skipped) for row in plan.rows)
+    rollout = Rollout(
+        tenant=task.tenant,
+        id=task.id,
+        digest=task.digest,
+        environment=plan.environment,
+        state=RolloutState.RUNNING,
+        total=len(plan.assets),
+        started_at=now,
+        changed_at=now,
+        max_batch=conditions.max_batch,
+        not_before=conditions.not_before,
+        not_after=conditions.not_after,
+    )
+    facts = {"plan": plan.id, "assets": len(plan.assets), "skipped": dict(skipped)}
+    return world.rollouts.open(
+        task.tenant,
+        Change(
+            rollout=rollout,
+            rows=rows,
+            locks=tuple(a for a in plan.assets if a not in skipped),
+            entries=(entry(rollout, "begun", now, **facts),),
+        ),
+    )
+
+
+def begin_claimed(
+    world: World,
+    tenant: TenantId,
+    task: str,
+    *,
+    digest: str,
+    holder: str,
+    conditions: Conditions,
+    skipped: Mapping[str, str],
+) -> Rollout:
+    """Open the rollout of what this very run has claimed.
+
+    If another rollout holds one of its assets, nothing is changed and the task ends as failed.
+
+    Raises:
+        Refused: the claim is not this run's, or an asset is being changed by another rollout.
+        Rejected: the document is no plan.
+    """
+    record = require_claim(world, tenant, task, digest=digest, holder=holder)
+    try:
+        return begin(world, record, conditions, skipped=skipped)
+    except (Refused, Rejected) as error:
+        why = f"nothing was changed: {error}"
+        finish(world, tenant, task, outcome=TaskState.FAILED, by=holder, detail=why)
+        raise
+
+
+def _skipped(row: AssetRow, skipped: Mapping[str, str]) -> AssetRow:
+    if row.asset not in skipped:
+        return row
+    return replace(row, state=AssetState.SKIPPED, detail=skipped[row.asset])
+
+
+def pause(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """Begin nothing more until somebody resumes; what is in the air is followed to its end.
+
+    Raises:
+        Refused: it is not on its way forward, or this person may not.
+    """
+    return _say(world, tenant, rollout, RolloutEvent.PAUSED, by=by, role=role, reason=reason)
+
+
+def resume(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """Go on where it stopped.
+
+    Raises:
+        Refused: it neither pauses nor is held, or this person may not.
+    """
+    return _say(world, tenant, rollout, RolloutEvent.RESUMED, by=by, role=role, reason=reason)
+
+
+def promote(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """Let the phase pass that is watched or held, whatever its watch says.
+
+    Raises:
+        Refused: nothing waits to pass, an asset is unknown, or this person may not.
+    """
+
+    def let(found: Rollout, rows: Sequence[AssetRow]) -> Taken:
+        unknown = [row.asset for row in rows if row.state is AssetState.UNKNOWN]
+        if unknown:
+            raise Refused(
+                f"Nobody knows what became of {', '.join(unknown[:3])}: look at it, then retry it "
+                "or roll back; it cannot be promoted past."
+            )
+        return replace(found, passed=found.phase), ()
+
+    event = RolloutEvent.PROMOTED
+    return _say(world, tenant, rollout, event, by=by, role=role, reason=reason, change=let)
+
+
+def retry(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """Try again what failed, and ask again for what is unknown; on the way back, likewise.
+
+    What failed is done anew, under a new token. What is unknown is only asked for again, under its
+    old one: it is never done twice.
+
+    Raises:
+        Refused: it is not held, nothing failed, or this person may not.
+    """
+
+    def again(found: Rollout, rows: Sequence[AssetRow]) -> Taken:
+        changed = tuple(new for row in rows if (new := _again(found, row)) is not None)
+        if not changed:
+            raise Refused(f"Rollout {found.id} has nothing that failed; nothing to try again.")
+        return found, changed
+
+    event = RolloutEvent.RETRIED
+    return _say(world, tenant, rollout, event, by=by, role=role, reason=reason, change=again)
+
+
+def _again(rollout: Rollout, row: AssetRow) -> AssetRow | None:
+    if rollout.state is RolloutState.STUCK:
+        if row.state is not AssetState.NOT_RESTORED:
+            return None
+        return replace(
+            row,
+            state=advance_asset(row, AssetEvent.UNDO_BEGUN),
+            step=0,
+            tries=row.tries + 1,
+            begun=False,
+            checkpoint={},
+        )
+    if row.state is AssetState.FAILED:
+        state = advance_asset(row, AssetEvent.RETRIED)
+        return replace(row, state=state, step=0, tries=row.tries + 1, begun=False, checkpoint={})
+    if row.state is AssetState.UNKNOWN:
+        return replace(row, state=advance_asset(row, AssetEvent.ASKED_AGAIN), begun=True)
+    return None
+
+
+def rollback(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """Bring back every asset that was changed, the last one first.
+
+    Raises:
+        Refused: it is over, or is on its way back, or this person may not.
+    """
+    event = RolloutEvent.ROLLBACK_ASKED
+    return _say(world, tenant, rollout, event, by=by, role=role, reason=reason)
+
+
+def cancel(
+    world: World, tenant: TenantId, rollout: str, *, by: str, role: Role, reason: str = ""
+) -> Rollout:
+    """End it where it is: what is changed stays changed. A stuck way back is given up as failed.
+
+    Raises:
+        Refused: it is over, or is on its way back, or this person may not.
+    """
+    stuck = world.rollouts.get(tenant, rollout).state is RolloutState.STUCK
+    event = RolloutEvent.GAVE_UP if stuck else RolloutEvent.CANCELLED
+    return _say(world, tenant, rollout, event, by=by, role=role, reason=reason)
+
+
+def _say(
+    world: World,
+    tenant: TenantId,
+    rollout: str,
+    event: RolloutEvent,
+    *,
+    by: str,
+    role: Role,
+    reason: str,
+    change: Callable[[Rollout, Sequence[AssetRow]], Taken] | None = None,
+) -> Rollout:
+    if not by.strip():
+        raise Rejected("Somebody must say so; give a name with --as.")
+    if not may(role, Permission.EXECUTE_ROLLOUT):
+        raise Refused(f"{by} is {role}: rollouts are steered by engineers and admins.")
+    rows = world.rollouts.rows(tenant, rollout)
+
+    def step(found: Rollout) -> Change:
+        now = max(world.clock.now(), found.changed_at)
+        state = advance(found, event)
+        taken, changed = change(found, rows) if change is not None else (found, ())
+        said = f"{by}: {reason}" if reason else f"{event.value.replace('_', ' ')} by {by}"
+        taken = replace(taken, state=state, reason=said, changed_at=now, wake_at=None)
+        flying = any(row.state in IN_FLIGHT and row.begun for row in rows)
+        facts = {
+            "by": by,
+            "role": role.value,
+            "reason": reason,
+            "phase": found.phase,
+            "again": [row.asset for row in changed],
+            "assets": tally(rows),
+        }
+        return Change(
+            rollout=taken,
+            rows=changed,
+            entries=(entry(taken, event.value, now, **facts),),
+            free=state in ENDED and not flying,
+        )
+
+    after = world.rollouts.amend(tenant, rollout, step)
+    follow(world, after)
+    return after
+
+
+def find_rollout(world: World, tenant: TenantId, named: str) -> Rollout:
+    """A rollout by its id or the beginning of it.
+
+    Raises:
+        NotFound: none begins so, or several do.
+    """
+    found = world.rollouts.find(tenant, prefix=named) if named else ()
+    if len(found) != 1:
+        several = f" begins several: {', '.join(r.id for r in found)}" if found else " is none"
+        raise NotFound(
+            f"Tenant {tenant}: {named or 'an empty id'}{several} of its rollouts; "
+            f"see `qlrf rollouts list --tenant {tenant}`."
+        )
+    return found[0]

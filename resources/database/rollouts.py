@@ -1,0 +1,202 @@
+"""Rollouts in Postgres: one row lock per step, one statement for all rows a step touches."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from qlrf_pipelines.domain.errors import NotFound, Refused
+from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutState
+from qlrf_pipelines.ports.rollouts import Rollouts
+from resources.database import faults, rollout_rows
+from resources.database.ledger import extend
+from resources.database.sessions import Sessions, enter_tenant
+from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
+from resources.database.waiting import channel, tell, wait_until
+
+_KEY = ("tenant", "rollout", "asset")
+_UPSERT = insert(ROLLOUT_ASSET)
+_UPSERT = _UPSERT.on_conflict_do_update(
+    index_elements=list(_KEY),
+    set_={c.name: _UPSERT.excluded[c.name] for c in ROLLOUT_ASSET.c if c.name not in _KEY},
+)
+_LOCK = insert(ROLLOUT_LOCK)
+_LOCK = _LOCK.on_conflict_do_update(
+    index_elements=["tenant", "asset"],
+    set_={"rollout": _LOCK.excluded.rollout},
+    where=ROLLOUT_LOCK.c.rollout.is_(None),
+)
+_MINE = ROLLOUT.c.tenant == sa.bindparam("of_tenant")
+_ONE = sa.select(ROLLOUT).where(_MINE, ROLLOUT.c.id == sa.bindparam("of_rollout"))
+
+
+class SqlRollouts(Rollouts):
+    """Rows are the truth; who waits is told by the database."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def open(self, tenant: TenantId, first: Change) -> Rollout:
+        """Keep a new rollout with its rows, or find the one that is kept."""
+        mark = secrets.token_hex(8)
+
+        def work(connection: sa.Connection) -> Rollout:
+            enter_tenant(connection, tenant)
+            row = rollout_rows.rollout_row(first.rollout) | {"mark": mark}
+            made = connection.execute(
+                insert(ROLLOUT).values(row).on_conflict_do_nothing().returning(ROLLOUT.c.id)
+            ).first()
+            if made is not None:
+                return _keep(connection, tenant, first, mark)
+            return _one(connection, tenant, first.rollout.id, _ONE)[0]
+
+        return self._again_if_lost(work)
+
+    def get(self, tenant: TenantId, rollout: str) -> Rollout:
+        """A rollout's row."""
+
+        def work(connection: sa.Connection) -> Rollout:
+            enter_tenant(connection, tenant)
+            return _one(connection, tenant, rollout, _ONE)[0]
+
+        return self._sessions.run(work)
+
+    def rows(self, tenant: TenantId, rollout: str) -> Sequence[AssetRow]:
+        """The rows of its assets, in their order."""
+
+        def work(connection: sa.Connection) -> list[AssetRow]:
+            enter_tenant(connection, tenant)
+            found = connection.execute(
+                sa.select(ROLLOUT_ASSET)
+                .where(ROLLOUT_ASSET.c.tenant == tenant, ROLLOUT_ASSET.c.rollout == rollout)
+                .order_by(ROLLOUT_ASSET.c.phase, ROLLOUT_ASSET.c.position)
+            )
+            return [rollout_rows.asset_of(row._asdict()) for row in found]
+
+        return self._sessions.run(work)
+
+    def amend(
+        self,
+        tenant: TenantId,
+        rollout: str,
+        step: Callable[[Rollout], Change | None],
+        *,
+        attempt: int | None = None,
+    ) -> Rollout:
+        """Take one step under the row's lock, once, also if the answer to its commit was lost."""
+        mark = secrets.token_hex(8)
+
+        def work(connection: sa.Connection) -> Rollout:
+            enter_tenant(connection, tenant)
+            found, kept = _one(connection, tenant, rollout, _ONE.with_for_update())
+            if kept == mark:
+                return found
+            if attempt is not None and found.attempt != attempt:
+                raise Refused(
+                    f"Rollout {rollout} is driven by attempt {found.attempt} now, by "
+                    f"{found.holder}; attempt {attempt} is over."
+                )
+            taken = step(found)
+            return found if taken is None else _keep(connection, tenant, taken, mark)
+
+        return self._again_if_lost(work)
+
+    def list(
+        self,
+        tenant: TenantId,
+        *,
+        states: Sequence[RolloutState] = (),
+        before: str = "",
+        limit: int = 100,
+    ) -> Sequence[Rollout]:
+        """Rollouts, newest first."""
+        query = sa.select(ROLLOUT).where(_MINE).order_by(ROLLOUT.c.id.desc()).limit(limit)
+        if states:
+            query = query.where(ROLLOUT.c.state.in_([state.value for state in states]))
+        if before:
+            query = query.where(ROLLOUT.c.id < before)
+        return self._rollouts(tenant, query)
+
+    def find(self, tenant: TenantId, *, prefix: str) -> Sequence[Rollout]:
+        """The rollouts whose id begins so, at most ten."""
+        begins = ROLLOUT.c.id.startswith(prefix, autoescape=True)
+        return self._rollouts(
+            tenant, sa.select(ROLLOUT).where(_MINE, begins).order_by(ROLLOUT.c.id).limit(10)
+        )
+
+    def wait(self, tenant: TenantId, rollout: str, *, after: int, seconds: float) -> bool:
+        """Sleep until the rollout took a step after number `after`."""
+        return wait_until(
+            self._sessions,
+            channel("rollout", tenant, rollout),
+            lambda: self.get(tenant, rollout).seq > after,
+            seconds=seconds,
+        )
+
+    def _rollouts(self, tenant: TenantId, query: "sa.Select[Any]") -> Sequence[Rollout]:
+        def work(connection: sa.Connection) -> list[Rollout]:
+            enter_tenant(connection, tenant)
+            found = connection.execute(query, {"of_tenant": tenant})
+            return [rollout_rows.rollout_of(row._asdict()) for row in found]
+
+        return self._sessions.run(work)
+
+    def _again_if_lost(self, work: Callable[[sa.Connection], Rollout]) -> Rollout:
+        try:
+            return self._sessions.run(work)
+        except faults.CommitLost:
+            return self._sessions.run(work)
+
+
+def _one(
+    connection: sa.Connection, tenant: TenantId, rollout: str, query: "sa.Select[Any]"
+) -> tuple[Rollout, str]:
+    row = connection.execute(query, {"of_tenant": tenant, "of_rollout": rollout}).first()
+    if row is None:
+        raise NotFound(f"Tenant {tenant} has no rollout {rollout}.")
+    return rollout_rows.rollout_of(row._asdict()), str(row.mark)
+
+
+def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str) -> Rollout:
+    kept = replace(taken.rollout, seq=taken.rollout.seq + 1)
+    if taken.rows:
+        rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
+        connection.execute(_UPSERT, rows)
+    if taken.locks:
+        _take(connection, tenant, kept.id, taken.locks)
+    if taken.free:
+        mine = (ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout == kept.id)
+        connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
+    if taken.entries:
+        extend(connection, tenant, taken.entries)
+    row = rollout_rows.rollout_row(kept) | {"mark": mark}
+    changed = {name: value for name, value in row.items() if name not in ("tenant", "id")}
+    mine_too = (ROLLOUT.c.tenant == tenant, ROLLOUT.c.id == kept.id)
+    connection.execute(sa.update(ROLLOUT).where(*mine_too).values(changed))
+    tell(connection, channel("rollout", tenant, kept.id))
+    return kept
+
+
+def _take(connection: sa.Connection, tenant: TenantId, rollout: str, assets: Sequence[str]) -> None:
+    # In one order, so that two rollouts of the same assets never wait for each other in a circle.
+    wanted = [{"tenant": tenant, "asset": a, "rollout": rollout} for a in sorted(set(assets))]
+    connection.execute(_LOCK, wanted)
+    names = [item["asset"] for item in wanted]
+    theirs = connection.execute(
+        sa.select(ROLLOUT_LOCK.c.asset, ROLLOUT_LOCK.c.rollout)
+        .where(
+            ROLLOUT_LOCK.c.tenant == tenant,
+            ROLLOUT_LOCK.c.asset.in_(names),
+            ROLLOUT_LOCK.c.rollout != rollout,
+        )
+        .order_by(ROLLOUT_LOCK.c.asset)
+    ).first()
+    if theirs is not None:
+        raise Refused(
+            f"Asset {theirs.asset} is being changed by rollout {theirs.rollout}; wait for its end: "
+            f"qlrf rollouts show {theirs.rollout} --tenant {tenant}"
+        )
