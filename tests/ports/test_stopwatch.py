@@ -13,7 +13,7 @@ from tests.fakes.stopwatch import FakeStopwatch
 
 BOTH = pytest.mark.parametrize(
     "stopwatch", [FakeStopwatch(), SystemStopwatch()], ids=["fake", "system"]
-)  # noqa: E501
+)
 
 
 @BOTH
@@ -40,7 +40,10 @@ def test_a_wall_clock_that_steps_moves_no_tick() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the boot's clock is Linux's")
 def test_two_processes_of_a_boot_read_the_same_clock() -> None:
-    code = "from resources.stopwatch import SystemStopwatch as S; n = S().now(); print(n.ticks, n.boot)"
+    code = (
+        "from resources.stopwatch import SystemStopwatch; "
+        "now = SystemStopwatch().now(); print(now.ticks, now.boot)"
+    )
     before = SystemStopwatch().now()
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     after = SystemStopwatch().now()
