@@ -5,41 +5,41 @@ A null means unknown, never "none": an empty list, zero or '' is what "looked, f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-TIME = pa.timestamp("us", tz="UTC")
-TEXTS = pa.list_(pa.string())
-TAGS = pa.map_(pa.string(), pa.string())
-PORTS = pa.list_(
-    pa.struct([("protocol", pa.string()), ("from_port", pa.int32()), ("to_port", pa.int32())])
+from qlrf_pipelines.domain.dataset_shape import (
+    COORDINATES,
+    PORTS,
+    TAGS,
+    TEXTS,
+    TIME,
+    Dataset,
 )
-COORDINATES = pa.list_(
-    pa.struct([("platform", pa.string()), ("region", pa.string()), ("image_ref", pa.string())])
-)
+from qlrf_pipelines.domain.dataset_shape import columns as _columns
+from qlrf_pipelines.domain.drill_datasets import DRILL_PHASES, DRILLS, RESILIENCE
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """One table of the lake: its grain, its key (unique within a tenant) and its columns.
-
-    `by_tenant` promises that its rows are written tenant by tenant, not mixed.
-    """
-
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    schema: pa.Schema
-    append_only: bool = False
-    by_tenant: bool = False
-
-
-def _columns(**columns: tuple[pa.DataType, str]) -> pa.Schema:
-    return pa.schema(
-        [pa.field(name, kind, metadata={"doc": doc}) for name, (kind, doc) in columns.items()]
-    )
-
+__all__ = [
+    "CONTROL_RESULTS",
+    "COORDINATES",
+    "DATASETS",
+    "DRIFT",
+    "DRIFT_DAILY",
+    "DRILLS",
+    "DRILL_PHASES",
+    "GOLDEN_IMAGES",
+    "INVENTORY",
+    "INVENTORY_CHANGES",
+    "PORTS",
+    "RESILIENCE",
+    "RISK",
+    "SCOPES",
+    "TAGS",
+    "TEXTS",
+    "TIME",
+    "VULNERABILITIES",
+    "Dataset",
+]
 
 _WHERE = {
     "tenant": (pa.string(), "The tenant the row belongs to."),
@@ -275,5 +275,8 @@ DATASETS: Mapping[str, Dataset] = {
         CONTROL_RESULTS,
         RISK,
         VULNERABILITIES,
+        DRILLS,
+        DRILL_PHASES,
+        RESILIENCE,
     )
 }
