@@ -28,6 +28,7 @@ from qlrf_pipelines.ports.progress import Progress
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import drills
 from qlrf_pipelines.services.approvals import decide
+from qlrf_pipelines.services.drill_report import drill_report, drill_report_pdf
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import run_request
 
@@ -41,11 +42,15 @@ CONTRACTS = Path(__file__).parent / "drill_contracts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillStory:
-    """The drill with everything that happened, and what the shop itself counted."""
+    """The drill with everything that happened, and what the shop itself counted.
+
+    `report` is the PDF of its evidence; None if the drill is held, and so not over.
+    """
 
     record: DrillRecord
     shop: ShopBooks
     entries: int
+    report: Path | None
 
     def as_json(self) -> dict[str, Any]:
         """The result and the shop's own books as JSON values."""
@@ -55,6 +60,7 @@ class DrillStory:
             "result": self.record.drill.result,
             "shop": asdict(self.shop),
             "evidence_entries": self.entries,
+            "report": None if self.report is None else str(self.report),
         }
 
 
@@ -76,8 +82,9 @@ def tell_drill(settings: Settings, progress: Progress) -> DrillStory:
             own = _drill(world, instance, progress)
         books = shop.books()
         record = world.drills.get(TENANT, own)
+    report = _reported(world, own, settings.home / "demo") if record.drill.result else None
     entries = verify_chain(world.ledger.entries(TENANT))
-    return DrillStory(record=record, shop=books, entries=entries)
+    return DrillStory(record=record, shop=books, entries=entries, report=report)
 
 
 def _drill(world: World, instance: dg.DagsterInstance, progress: Progress) -> str:
@@ -102,6 +109,13 @@ def _drill(world: World, instance: dg.DagsterInstance, progress: Progress) -> st
     request = run_request(world.tasks.get(TENANT, task.id).task)
     _run(world, instance, dict(request.tags) if request else {})
     return own
+
+
+def _reported(world: World, own: str, folder: Path) -> Path:
+    """The evidence of a closed drill, sealed and written as a PDF."""
+    path = folder / "drill-report.pdf"
+    path.write_bytes(drill_report_pdf(wiring.reports(), drill_report(world, TENANT, own)))
+    return path
 
 
 def _run(world: World, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
