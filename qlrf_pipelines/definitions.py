@@ -18,11 +18,14 @@ from qlrf_pipelines.jobs.dr_drill import dr_drill, dr_return
 from qlrf_pipelines.jobs.progress import LogProgress
 from qlrf_pipelines.jobs.refresh import refresh
 from qlrf_pipelines.jobs.remediation import remediation
+from qlrf_pipelines.jobs.rollout import rollout
 from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
 from sensors.drills import drill_alarms, drill_reconcile
+from sensors.remediation import remediation_sensor
+from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
@@ -47,7 +50,7 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             *CONTRACTS,
         ],
         asset_checks=[*quality_checks(), *OBSERVATION_CHECKS, *RECOVERY_CHECKS],
-        jobs=[refresh, lake_upkeep, dr_return, *GATED_JOBS],
+        jobs=[refresh, lake_upkeep, rollout, dr_return, *GATED_JOBS],
         schedules=[
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
@@ -58,6 +61,8 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             expiry_sweep,
             drill_reconcile,
             drill_alarms,
+            remediation_sensor,
+            rollout_reconcile,
         ],
         resources={
             "world": world,

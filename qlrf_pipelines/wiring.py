@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.drills import Drills
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
+    from qlrf_pipelines.ports.executors import Executors
     from qlrf_pipelines.ports.lake import Lake
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
@@ -141,6 +142,21 @@ def clouds(settings: Settings) -> "Clouds":
             max_attempts=settings.aws_max_attempts,
             read_timeout=settings.read_timeout,
             pool_size=settings.workers,
+        )
+    }
+
+
+def executors(settings: Settings) -> "Executors":
+    """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
+    from qlrf_pipelines.domain.vocabulary import Platform
+    from resources.clouds.aws.executor import AwsExecutor
+    from resources.secrets import Secrets
+
+    return {
+        Platform.AWS: AwsExecutor(
+            secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
+            max_attempts=settings.aws_max_attempts,
+            read_timeout=settings.read_timeout,
         )
     }
 
@@ -301,7 +317,7 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         acceptances=SqlAcceptances(sessions),
         tasks=SqlTasks(sessions),
         rollouts=SqlRollouts(sessions),
-        executors={},
+        executors=executors(settings),
         probes=NetworkProbes(),
         hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
         metrics=metrics,

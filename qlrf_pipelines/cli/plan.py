@@ -80,10 +80,11 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
 
     Nothing is changed by it. Exit 0: every gate passes, or only approval is wanted. Exit 1: a gate
     denies, or there is nothing to change. With --submit the plan becomes a task that others
-    approve; a person carries it out.
+    approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
     from qlrf_pipelines.services.planning import make_plans
+    from qlrf_pipelines.services.rollout_history import hands_of
 
     if given["submit"] and not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")
@@ -93,6 +94,7 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
         _request(who, given),
         engine=world.policy,
         contract=world.plan_contract,
+        hands=hands_of(world),
     )
     if given["out"] is not None:
         _write(given["out"], [dict(item.document) for item in planning.plans])
@@ -180,6 +182,10 @@ def _show(planning: "Planning", tasks: dict[str, dict[str, str]]) -> None:
 
 
 def _say_task(item: "Planned", task: dict[str, str]) -> None:
+    if not item.plan.approval:
+        say(f"Task {task['id']} is {task['state']}: nobody has to be asked, so it goes by itself.")
+        say(f"  qlrf tasks revoke {task['id']} --as SOMEBODY --reason WHY   # until it starts")
+        return
     say(f"Task {task['id']} is {task['state']}; not {item.plan.requested_by}, but others decide:")
     say(f"  qlrf tasks show {task['id']}")
     say(f"  qlrf tasks approve {task['id']} --digest {task['digest'][:_SHORT]} --as SOMEBODY")

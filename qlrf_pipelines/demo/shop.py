@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,7 +61,7 @@ class Shop:
             cursor.execute("SELECT number FROM orders")
             there = {int(row[0]) for row in cursor.fetchall()}
         told = list(self.promised)
-        gaps = [later[1] - earlier[1] for earlier, later in zip(told, told[1:], strict=False)]
+        gaps = [later[1] - earlier[1] for earlier, later in pairwise(told)]
         return ShopBooks(
             promised=len(told),
             lost=sum(number not in there for number, _ in told),

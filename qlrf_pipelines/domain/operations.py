@@ -14,13 +14,18 @@ from qlrf_pipelines.domain.vocabulary import Platform
 
 
 class OperationKind(StrEnum):
-    """What is done to an asset; `restore` brings back what `before` says, `hook` runs a hook."""
+    """What is done to an asset.
+
+    `restore` brings back what `before` says, `finalise` lets go of what was kept for that (it is
+    asked for when restoring will not be), `hook` runs a hook.
+    """
 
     REPLACE_WITH_IMAGE = "replace_with_image"
     PATCH_IN_PLACE = "patch_in_place"
     ROLLING_UPDATE = "rolling_update"
     REBOOT = "reboot"
     RESTORE = "restore"
+    FINALISE = "finalise"
     HOOK = "hook"
 
 

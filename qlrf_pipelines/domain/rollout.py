@@ -233,6 +233,11 @@ def token(rollout: Rollout, row: AssetRow) -> str:
     return digest([rollout.tenant, rollout.id, rollout.digest, row.asset, way, row.step, row.tries])
 
 
+def letting_go_token(rollout: Rollout, row: AssetRow) -> str:
+    """The idempotency key of letting go of what was kept to bring an asset back."""
+    return digest([rollout.tenant, rollout.id, rollout.digest, row.asset, "finalise", row.tries])
+
+
 def entry(rollout: Rollout, step: str, now: datetime, **facts: object) -> NewEntry:
     """One step of a rollout as evidence."""
     return NewEntry(

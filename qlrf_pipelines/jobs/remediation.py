@@ -5,8 +5,6 @@ relied upon is computed again: assets that are gone are left out, anything else 
 asked for anew. See docs/guide/planning.md.
 """
 
-from collections.abc import Mapping
-
 import dagster as dg
 
 from qlrf_pipelines.domain.errors import Rejected
@@ -17,11 +15,20 @@ from qlrf_pipelines.domain.tasks import Record
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
 from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate, executing
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
+from qlrf_pipelines.jobs.rollout import Driving, explain
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.gate import Looked, Proposal
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.planning_weigh import Hands
-from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
+from qlrf_pipelines.services.remediation import (
+    carried_out_by_people,
+    kept,
+    propose,
+    propose_due,
+    recheck_at_claim,
+)
+from qlrf_pipelines.services.rollout_drive import drive
+from qlrf_pipelines.services.rollout_history import hands_of
+from qlrf_pipelines.services.rollouts import begin_claimed
 from qlrf_pipelines.services.submission import JOB as REMEDIATION
 
 
@@ -40,11 +47,6 @@ class Request(dg.Config):
     assets: list[str] = []  # noqa: RUF012  a pydantic field, copied per instance
     families: list[str] = []  # noqa: RUF012
     verdicts: list[str] = []  # noqa: RUF012
-
-
-def hands_of(world: World) -> Hands:  # noqa: ARG001
-    """Who would carry a plan out, and what was carried out before: nobody, so nothing is known."""
-    return Hands()
 
 
 @dg.op(
@@ -105,24 +107,49 @@ def _environment(name: str) -> Environment:
         raise Rejected(f"{name!r} is no environment; use one of {known}.") from error
 
 
-def _rechecked(world: World, record: Record) -> Proposal:
+def _rechecked(world: World, record: Record) -> Looked:
     return recheck_at_claim(world, record, hands=hands_of(world))
 
 
-@dg.op(
-    description="Carries out what was approved, less what is gone; once, in the run that took it."
-)
+@dg.op(description="Carries out what was approved, less what is gone, as far as it goes by itself.")
 def execute_plan(
-    context: dg.OpExecutionContext, approval: Approval, world: dg.ResourceParam[World]
+    context: dg.OpExecutionContext,
+    config: Driving,
+    approval: Approval,
+    world: dg.ResourceParam[World],
 ) -> None:
-    """Carry the plan out."""
+    """Begin the rollout in the run that took the approval, and drive it on.
+
+    In mode plan_only the platform carries nothing out: what was approved is recorded for people.
+    """
+    if carried_out_by_people(approval.document):
+        with executing(context, world, approval), told_to_dagster():
+            record_for_people(world, approval)
+        return
     for asset, why in approval.left_out.items():
         context.log.warning(f"{asset} is left out: {why}.")
-    with executing(context, world, approval), told_to_dagster():
-        carry_out(world, approval, skipped=approval.left_out, run_id=context.run_id)
+    with told_to_dagster():
+        begin_claimed(
+            world,
+            approval.tenant,
+            approval.task,
+            digest=approval.digest,
+            holder=context.run_id,
+            conditions=approval.conditions,
+            skipped=approval.left_out,
+        )
+        found = drive(
+            world,
+            approval.tenant,
+            approval.task,
+            holder=context.run_id,
+            hold_seconds=config.hold_seconds,
+            parallel=config.parallel,
+        )
+    context.log.info(explain(found))
 
 
-def carry_out(world: World, approval: Approval, *, skipped: Mapping[str, str], run_id: str) -> None:
+def record_for_people(world: World, approval: Approval) -> None:
     """Write the approved plan into the tenant's evidence; people carry it out."""
     entry = NewEntry(
         kind=REMEDIATION,
@@ -132,8 +159,7 @@ def carry_out(world: World, approval: Approval, *, skipped: Mapping[str, str], r
             "approved_by": list(approval.approved_by),
             "digest": approval.digest,
             "document": dict(approval.document),
-            "skipped": dict(skipped),
-            "run": run_id,
+            "left_out": dict(approval.left_out),
         },
     )
     world.ledger.append({approval.tenant: [entry]})

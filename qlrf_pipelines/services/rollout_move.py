@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from qlrf_pipelines.domain.evidence import NewEntry
+from qlrf_pipelines.domain.operations import Status
 from qlrf_pipelines.domain.rollout import (
     IN_FLIGHT,
     AssetEvent,
@@ -27,6 +28,8 @@ from qlrf_pipelines.domain.rollout_rules import to_begin, to_undo, tripped, wind
 from qlrf_pipelines.services.rollout_seat import LISTEN_SECONDS, Seat
 from qlrf_pipelines.services.rollout_work import Outcome, Work
 
+_ROUNDS = 120
+_NO = (Status.FAILED, Status.UNKNOWN)
 _BEGINS = {
     RolloutState.RUNNING: AssetEvent.BEGUN,
     RolloutState.ROLLING_BACK: AssetEvent.UNDO_BEGUN,
@@ -62,6 +65,27 @@ class Mover:
                 self.seat.told(min(self.polls.values()) - self.seat.now())
             else:
                 return
+
+    def let_go(self) -> str:
+        """Let go of what was kept to bring assets back; says what is left if something is.
+
+        Nothing is kept of how far this is: done again after a crash, it finds it done.
+        """
+        left = [row for row in self.seat.rows.values() if self.work.keeps_something(row)]
+        wrong: dict[str, str] = {}
+        for _ in range(_ROUNDS):
+            said = list(zip(left, self.pool.map(self.work.let_go, left), strict=True))
+            wrong |= {row.asset: p.detail for row, p in said if p.status in _NO}
+            going = [(row, p) for row, p in said if p.status is Status.RUNNING]
+            left = [row for row, _ in going]
+            if not left:
+                break
+            self.seat.told(timedelta(seconds=max(p.poll_seconds for _, p in going)))
+        wrong |= {row.asset: "it takes too long" for row in left}
+        if not wrong:
+            return ""
+        first, why = next(iter(wrong.items()))
+        return f"; what was kept of {len(wrong)} assets is still there ({first}: {why})"
 
     def _ask_again(self) -> None:
         now = self.seat.now()

@@ -22,7 +22,14 @@ from qlrf_pipelines.domain.operations import (
     Target,
     target_of,
 )
-from qlrf_pipelines.domain.rollout import AssetEvent, AssetRow, AssetState, Rollout, token
+from qlrf_pipelines.domain.rollout import (
+    AssetEvent,
+    AssetRow,
+    AssetState,
+    Rollout,
+    letting_go_token,
+    token,
+)
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, RolloutPlan, Step, StepKind
 from qlrf_pipelines.domain.rollout_rules import checked
 from qlrf_pipelines.domain.vocabulary import Platform
@@ -55,7 +62,7 @@ class Outcome:
     intent: bool = False
 
 
-class Hands:
+class Operators:
     """Every operator a rollout needs, each opened once. Safe to use from many threads."""
 
     def __init__(self, world: World, tenant: TenantId) -> None:
@@ -103,7 +110,7 @@ class Work:
     """What every go of a rollout looks at."""
 
     world: World
-    hands: Hands
+    operators: Operators
     plan: RolloutPlan
     rollout: Rollout
 
@@ -113,7 +120,7 @@ class Work:
             return Outcome(row=row, intent=True)
         target = target_of(row.asset)
         try:
-            found = self.hands.of(target).capture(target)
+            found = self.operators.of(target).capture(target)
         except NotFound as error:
             return Outcome(row=replace(row, detail=str(error)), event=AssetEvent.GONE)
         except Unavailable as error:
@@ -141,6 +148,32 @@ class Work:
             row = came.row
         back = row.state is AssetState.RESTORING
         return Outcome(row=row, event=AssetEvent.UNDONE if back else AssetEvent.CHANGED)
+
+    def let_go(self, row: AssetRow) -> Progress:
+        """Let go of what was kept to bring an asset back, as it will not be; one step at a time."""
+        target = target_of(row.asset)
+        try:
+            return self.operators.of(target).advance(
+                Operation(
+                    token=letting_go_token(self.rollout, row),
+                    kind=OperationKind.FINALISE,
+                    target=target,
+                    before=row.before,
+                    begun=True,
+                )
+            )
+        except Unavailable as error:
+            status = Status.RUNNING if error.retryable else Status.FAILED
+            return Progress(status=status, detail=str(error), poll_seconds=_RETRY_SECONDS)
+        except (NotFound, Rejected) as error:
+            return Progress(status=Status.FAILED, detail=str(error))
+
+    def keeps_something(self, row: AssetRow) -> bool:
+        """Whether something was kept to bring this asset back."""
+        if row.state is not AssetState.DONE or row.asset.startswith(HOOK_ROW):
+            return False
+        kinds = {step.operation for step in self.plan.work[row.asset]}
+        return OperationKind.REPLACE_WITH_IMAGE in kinds
 
     def steps(self, row: AssetRow) -> tuple[Step, ...]:
         """The steps of the work on a row: forth as planned, or back and then looked at."""
@@ -190,7 +223,7 @@ class Work:
         if step.hook is not None and step.hook["type"] == "webhook":
             return self._webhook(row, step.hook, key)
         target = target_of(self._asset_for(row))
-        operator = self.hands.of(target)
+        operator = self.operators.of(target)
         if step.hook is not None:
             kind, parameters = OperationKind.HOOK, _texts(step.hook)
             if row.now_id:
@@ -265,7 +298,7 @@ class Work:
         if row.now_id:
             target = replace(target, id=row.now_id)
         try:
-            operator = self.hands.of(target)
+            operator = self.operators.of(target)
             if check["type"] in _ASKED_OF_CLOUD:
                 return operator.check(target, check)
             wanted = str(check.get("target", ""))
@@ -287,4 +320,4 @@ def _tolerated(step: Step) -> bool:
 
 
 def _texts(hook: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in hook.items()}
+    return {name: str(hook[name]) for name in ("type", "target", "timeout_seconds")}

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
-from qlrf_pipelines.domain.approval import Conditions
+from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Permission, Role, may
@@ -22,10 +21,11 @@ from qlrf_pipelines.domain.rollout import (
     advance_asset,
     entry,
 )
-from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, read_plan
+from qlrf_pipelines.domain.rollout_plan import read_plan
 from qlrf_pipelines.domain.rollout_rules import tally
-from qlrf_pipelines.domain.tasks import Record
+from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.claims import finish, require_claim
 from qlrf_pipelines.services.rollout_task import follow
 
 Taken = tuple[Rollout, tuple[AssetRow, ...]]
@@ -59,7 +59,14 @@ def begin(
         not_before=conditions.not_before,
         not_after=conditions.not_after,
     )
-    facts = {"plan": plan.id, "assets": len(plan.assets), "skipped": dict(skipped)}
+    yes = (DecisionKind.APPROVE, DecisionKind.BREAK_GLASS)
+    facts = {
+        "plan": plan.id,
+        "assets": len(plan.assets),
+        "skipped": dict(skipped),
+        "approved_by": [one.by for one in record.current if one.kind in yes],
+        "document": dict(record.document.content),
+    }
     return world.rollouts.open(
         task.tenant,
         Change(
@@ -69,6 +76,33 @@ def begin(
             entries=(entry(rollout, "begun", now, **facts),),
         ),
     )
+
+
+def begin_claimed(
+    world: World,
+    tenant: TenantId,
+    task: str,
+    *,
+    digest: str,
+    holder: str,
+    conditions: Conditions,
+    skipped: Mapping[str, str],
+) -> Rollout:
+    """Open the rollout of what this very run has claimed.
+
+    If another rollout holds one of its assets, nothing is changed and the task ends as failed.
+
+    Raises:
+        Refused: the claim is not this run's, or an asset is being changed by another rollout.
+        Rejected: the document is no plan.
+    """
+    record = require_claim(world, tenant, task, digest=digest, holder=holder)
+    try:
+        return begin(world, record, conditions, skipped=skipped)
+    except (Refused, Rejected) as error:
+        why = f"nothing was changed: {error}"
+        finish(world, tenant, task, outcome=TaskState.FAILED, by=holder, detail=why)
+        raise
 
 
 def _skipped(row: AssetRow, skipped: Mapping[str, str]) -> AssetRow:
@@ -246,19 +280,3 @@ def find_rollout(world: World, tenant: TenantId, named: str) -> Rollout:
             f"see `qlrf rollouts list --tenant {tenant}`."
         )
     return found[0]
-
-
-def history(world: World, tenant: TenantId, environment: str) -> tuple[Rollout, ...]:
-    """The newest hundred rollouts of an environment, newest first: what a plan's risk looks at."""
-    found = world.rollouts.list(tenant, limit=100)
-    return tuple(one for one in found if one.environment == environment)
-
-
-def not_hooks(rows: Sequence[AssetRow]) -> list[AssetRow]:
-    """The rows of assets, without those of hooks."""
-    return [row for row in rows if not row.asset.startswith(HOOK_ROW)]
-
-
-def lasted(rollout: Rollout) -> timedelta:
-    """How long a rollout took, or has taken so far."""
-    return rollout.changed_at - rollout.started_at

@@ -38,6 +38,9 @@ TENANT_TABLES = (
     "drill_move",
     "drill_answer",
     "drill_write",
+    "rollout",
+    "rollout_asset",
+    "rollout_lock",
 )
 
 

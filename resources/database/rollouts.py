@@ -24,6 +24,12 @@ _UPSERT = _UPSERT.on_conflict_do_update(
     index_elements=list(_KEY),
     set_={c.name: _UPSERT.excluded[c.name] for c in ROLLOUT_ASSET.c if c.name not in _KEY},
 )
+_LOCK = insert(ROLLOUT_LOCK)
+_LOCK = _LOCK.on_conflict_do_update(
+    index_elements=["tenant", "asset"],
+    set_={"rollout": _LOCK.excluded.rollout},
+    where=ROLLOUT_LOCK.c.rollout.is_(None),
+)
 _MINE = ROLLOUT.c.tenant == sa.bindparam("of_tenant")
 _ONE = sa.select(ROLLOUT).where(_MINE, ROLLOUT.c.id == sa.bindparam("of_rollout"))
 
@@ -164,7 +170,7 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
         _take(connection, tenant, kept.id, taken.locks)
     if taken.free:
         mine = (ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout == kept.id)
-        connection.execute(sa.delete(ROLLOUT_LOCK).where(*mine))
+        connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
     if taken.entries:
         extend(connection, tenant, taken.entries)
     row = rollout_rows.rollout_row(kept) | {"mark": mark}
@@ -178,7 +184,7 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
 def _take(connection: sa.Connection, tenant: TenantId, rollout: str, assets: Sequence[str]) -> None:
     # In one order, so that two rollouts of the same assets never wait for each other in a circle.
     wanted = [{"tenant": tenant, "asset": a, "rollout": rollout} for a in sorted(set(assets))]
-    connection.execute(insert(ROLLOUT_LOCK).on_conflict_do_nothing(), wanted)
+    connection.execute(_LOCK, wanted)
     names = [item["asset"] for item in wanted]
     theirs = connection.execute(
         sa.select(ROLLOUT_LOCK.c.asset, ROLLOUT_LOCK.c.rollout)

@@ -160,5 +160,5 @@ ROLLOUT_LOCK = sa.Table(
     METADATA,
     sa.Column("tenant", sa.Text, primary_key=True),
     sa.Column("asset", sa.Text, primary_key=True),
-    sa.Column("rollout", sa.Text, nullable=False),
+    sa.Column("rollout", sa.Text, nullable=True),  # none: the asset is free
 )

@@ -117,6 +117,9 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "lake_upkeep",
         "approved_change",
         "remediation",
+        "rollout",
+        "dr_drill",
+        "dr_return",
         "__ASSET_JOB",
     }
     assert {
@@ -129,6 +132,10 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "tenant_sync": "RUNNING",
         "decision_sensor": "RUNNING",
         "expiry_sweep": "RUNNING",
+        "remediation_sensor": "RUNNING",
+        "rollout_reconcile": "RUNNING",
+        "drill_reconcile": "RUNNING",
+        "drill_alarms": "RUNNING",
     }
 
 

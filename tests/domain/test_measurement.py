@@ -195,9 +195,10 @@ def test_taking_an_answer_away_never_makes_the_recovery_faster(healths, consecut
         assert after >= before
 
 
-@given(
-    acknowledged=st.sets(st.integers(1, 30)), recovered=st.sets(st.integers(1, 30)), gone=st.integers(1, 30)
-)  # fmt: skip
+NUMBERS = st.sets(st.integers(1, 30))
+
+
+@given(acknowledged=NUMBERS, recovered=NUMBERS, gone=st.integers(1, 30))
 def test_losing_a_number_never_makes_the_loss_smaller(acknowledged, recovered, gone):
     writes = wrote(*sorted(acknowledged))
 

@@ -7,7 +7,8 @@ from qlrf_pipelines.domain import drill_steps
 from qlrf_pipelines.domain.drills import Drill, DrillStep, MoveRow, Phase
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import digest
-from qlrf_pipelines.domain.measurement import Instant
+from qlrf_pipelines.domain.measurement import Answer, CanaryWrite, Instant
+from qlrf_pipelines.domain.operations import Health
 from qlrf_pipelines.domain.recovery import Member, MoveKind
 from qlrf_pipelines.domain.recovery_plans import (
     CanaryWrites,
@@ -19,6 +20,7 @@ from qlrf_pipelines.domain.recovery_plans import (
     plan_document,
 )
 from qlrf_pipelines.domain.vocabulary import Environment
+from qlrf_pipelines.ports.drills import Drills
 from tests.fakes.approvals import ACME
 from tests.fakes.clock import NOON
 
@@ -86,3 +88,20 @@ def move(kind: MoveKind, **parts: Any) -> MoveRow:
         "test": False,
     }
     return MoveRow(**(given | parts))
+
+
+def drilled(drills: Drills, tenant: TenantId) -> None:
+    """A tenant with a row in every table of drills."""
+    if drills.list(tenant, limit=1):
+        return
+    drills.open(tenant, first(tenant=tenant))
+    drills.amend(
+        tenant, "d-1", lambda kept: drill_steps.move_begun(kept, [move(MoveKind.ISOLATE)], at(1))
+    )
+    drills.record(
+        tenant,
+        "d-1",
+        attempt=0,
+        answers=[Answer(probe="p", health=Health.HEALTHY, instant=at(1), phase="failover")],
+        writes=[CanaryWrite(member="database", number=1, attempted=at(1))],
+    )

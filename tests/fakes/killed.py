@@ -1,4 +1,4 @@
-"""A store that kills whoever uses it at one point, as the kernel would: nothing below can object."""
+"""A store that kills whoever uses it at one point, as the kernel would."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -11,8 +11,10 @@ from moto.server import ThreadedMotoServer
 
 from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.vocabulary import Platform
+from resources.clouds.aws.executor import AwsExecutor
 from resources.clouds.aws.inventory import AwsCloud
 from resources.secrets import Secrets
+from tests.fakes.moto_execution import extend_moto_for_execution
 from tests.fakes.moto_patch import extend_moto, patch_state
 
 OWN = "123456789012"  # whose account moto gives to whoever did not assume a role
@@ -31,10 +33,12 @@ class MotoAws:
         self.url = f"http://{host}:{port}"
         self.patches: dict[str, dict[str, Any]] = {}
         extend_moto(self._patch_states)
+        self.execution = extend_moto_for_execution()
 
     def reset(self) -> None:
         """An empty world."""
         self.patches.clear()
+        self.execution.clear()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"))
 
     def client(self, service: str, region: str = "us-east-1", *, account: str = OWN) -> Any:
@@ -97,6 +101,11 @@ def aws_cloud(**options: Any) -> AwsCloud:
     """The adapter, impatient: one attempt, and half a second for each answer."""
     patience = {"max_attempts": 1, "read_timeout": 5} | options
     return AwsCloud(secrets=Secrets(ENV), **patience)
+
+
+def aws_executor(**options: Any) -> AwsExecutor:
+    """The executor, impatient in the same way."""
+    return AwsExecutor(secrets=Secrets(ENV), **({"max_attempts": 1, "read_timeout": 5} | options))
 
 
 def aws_connector(endpoint_url: str, **fields: Any) -> Connector:

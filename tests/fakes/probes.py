@@ -1,6 +1,6 @@
-"""Probes with answers a test decides on."""
+"""Probes that answer what the test said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from qlrf_pipelines.domain.operations import Health, HealthReport
@@ -8,13 +8,20 @@ from qlrf_pipelines.ports.probes import Probes
 
 
 class FakeProbes(Probes):
-    """Says what `answer` says of a target; healthy unless told otherwise."""
+    """Every target is healthy, except those given another answer; answers may be a sequence."""
 
-    def __init__(self, answer: Callable[[str], Health] | None = None) -> None:
-        self.answer = answer or (lambda target: Health.HEALTHY)
+    def __init__(self) -> None:
         self.asked: list[Mapping[str, Any]] = []
+        self._answers: dict[str, list[Health]] = {}
+
+    def answer(self, target: str, *health: Health) -> None:
+        """What a target says, one answer after the other; the last one stays."""
+        self._answers[target] = list(health)
 
     def probe(self, check: Mapping[str, Any], *, timeout_seconds: float) -> HealthReport:
-        self.asked.append(check)
-        health = self.answer(str(check["target"]))
-        return HealthReport(health=health, why=f"it is {health}")
+        self.asked.append(dict(check))
+        if check.get("type") not in ("http", "tcp") or not check.get("target"):
+            return HealthReport(health=Health.UNKNOWN, why="There is no such probe.")
+        answers = self._answers.get(str(check["target"]), [Health.HEALTHY])
+        health = answers.pop(0) if len(answers) > 1 else answers[0]
+        return HealthReport(health=health, why=f"{check['target']} is {health}.")

@@ -1,4 +1,4 @@
-"""Whoever drives a drill may be killed at any step: the next one ends it, and nothing is done twice."""
+"""A drill may be killed at any step: the next process ends it, and nothing is done twice."""
 
 from collections import Counter
 

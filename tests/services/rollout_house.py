@@ -94,7 +94,7 @@ class Hands(Executor, Operator):
     def _do(self, operation: Operation) -> None:
         if operation.kind is OperationKind.RESTORE:
             self.images[operation.target.id] = operation.before["image"]
-        elif operation.kind is not OperationKind.HOOK:
+        elif operation.kind not in (OperationKind.HOOK, OperationKind.FINALISE):
             self.images[operation.target.id] = str(operation.image)
 
     def check(self, target: Target, check: Mapping[str, Any]) -> HealthReport:

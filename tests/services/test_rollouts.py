@@ -87,7 +87,7 @@ def test_asked_again_an_unknown_asset_keeps_its_token() -> None:
     tokens: list[str] = []
 
     def once_lost(operation: object) -> Progress | None:
-        if operation.target.id != "i-2":  # type: ignore[attr-defined]
+        if operation.target.id != "i-2" or operation.kind == "finalise":  # type: ignore[attr-defined]
             return None
         tokens.append(operation.token)  # type: ignore[attr-defined]
         lost = Progress(status=Status.UNKNOWN, detail="no answer")

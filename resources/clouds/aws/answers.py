@@ -36,11 +36,20 @@ Parse = Callable[[Response, Shape], Answer]
 
 
 class AnswerParsers(ResponseParserFactory):
-    """Chooses the parser for each protocol AWS speaks; registered on a botocore session."""
+    """Chooses the parser for each protocol AWS speaks; registered on a botocore session.
+
+    `lean` reads the large listings as inventory needs them; else every answer is read in full.
+    """
+
+    def __init__(self, *, lean: bool = True) -> None:
+        super().__init__()
+        self._lean = lean
 
     def create_parser(self, protocol_name: str) -> ResponseParser:
         """The strict parser for a protocol, or botocore's own for one we never speak."""
         chosen = _PARSERS.get(protocol_name)
+        if chosen is _Ec2Answers and not self._lean:
+            return _FullEc2Answers()
         return chosen() if chosen else super().create_parser(protocol_name)
 
 
@@ -50,6 +59,13 @@ class _Ec2Answers(EC2QueryParser):
             return _complaint(super().parse, response, shape)
         if response["context"]["operation_name"] in READERS:
             return _lean(response)
+        return _checked(response) or _parsed(super().parse, response, shape)
+
+
+class _FullEc2Answers(EC2QueryParser):
+    def parse(self, response: Response, shape: Shape) -> Answer:
+        if response["status_code"] >= HTTP_ERROR:
+            return _complaint(super().parse, response, shape)
         return _checked(response) or _parsed(super().parse, response, shape)
 
 

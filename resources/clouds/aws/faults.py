@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from qlrf_pipelines.domain.errors import Denied, Truncated, Unavailable
+from qlrf_pipelines.domain.errors import (
+    Denied,
+    NotFound,
+    QlrfError,
+    Rejected,
+    Truncated,
+    Unavailable,
+)
 from resources.clouds.aws.answers import BROKEN_OFF
 
 THROTTLES = frozenset({"RequestLimitExceeded", "SlowDown"})
@@ -29,6 +36,21 @@ DENIALS = frozenset(
         "UnrecognizedClientException",
     }
 )
+# Full, busy or not there yet, although the status says that the request was at fault.
+LATER = frozenset(
+    {
+        "IncorrectInstanceState",
+        "IncorrectState",
+        "InstanceRefreshInProgress",
+        "InsufficientInstanceCapacity",
+        "InvalidInstanceId",
+        "InvocationDoesNotExist",
+        "ResourceContention",
+        "ScalingActivityInProgress",
+        "TooManyRequestsException",
+        "VolumeInUse",
+    }
+)
 # A page that was promised and cannot be had: the listing began and did not end.
 LOST_PAGES = frozenset({BROKEN_OFF, "InvalidNextToken", "InvalidPaginationToken"})
 NO_CREDENTIALS = (
@@ -43,6 +65,8 @@ NO_CREDENTIALS = (
     sdk.ProfileNotFound,
     sdk.LoginError,
 )
+# There was no connection to send it over.
+NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError)
 # The SDK refused to send it: the connector names something that does not exist.
 MISCONFIGURED = (
     sdk.BaseEndpointResolverError,
@@ -53,6 +77,46 @@ MISCONFIGURED = (
     sdk.ConfigParseError,
     ValueError,
 )
+
+
+class Unanswered(Unavailable):
+    """It was sent, and nobody knows whether it was done."""
+
+
+@contextmanager
+def executing(what: str) -> Iterator[None]:
+    """As `translated`, for calls that change something: refusals are told from silence.
+
+    Raises:
+        NotFound: what the call names does not exist; nothing was done.
+        Rejected: AWS will never do that; nothing was done.
+        Denied: our identity, permission or configuration must change first; nothing was done.
+        Unanswered: nobody knows whether it was done.
+        Unavailable: AWS is full, busy, throttling or out of reach; nothing was done.
+    """
+    try:
+        with translated(what):
+            yield
+    except Unavailable as error:
+        cause = error.__cause__
+        if isinstance(error, Denied) or isinstance(cause, NEVER_SENT):
+            raise
+        if not isinstance(cause, sdk.ClientError):
+            raise Unanswered(str(error)) from error
+        raise _refusal(what, cause) from error
+
+
+def _refusal(what: str, error: sdk.ClientError) -> QlrfError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = f"{what}: {code}: {_short(error.response.get('Error', {}).get('Message', ''))}"
+    if code in LATER or code in THROTTLES or "Throttl" in code or "LimitExceeded" in code:
+        return Unavailable(f"{message}; it is asked again later.")
+    if "NotFound" in code:
+        return NotFound(f"{message}.")
+    if 400 <= status < 500 and code not in LOST_PAGES:
+        return Rejected(f"{message}.")
+    return Unanswered(f"{message}; it is asked again later.")
 
 
 @contextmanager

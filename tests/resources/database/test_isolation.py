@@ -10,13 +10,17 @@ from psycopg2 import errorcodes
 
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import NewEntry, verify_chain
+from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutState
 from qlrf_pipelines.ports.acceptances import Acceptance
 from resources.database import roles
 from resources.database.acceptances import SqlAcceptances
+from resources.database.drills import SqlDrills
 from resources.database.ledger import SqlLedger
+from resources.database.rollouts import SqlRollouts
 from resources.database.sessions import Sessions
 from resources.database.tasks import SqlTasks
 from tests.fakes.approvals import begun
+from tests.fakes.drilled import drilled
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TENANTS = st.sampled_from(
@@ -48,6 +52,23 @@ def word(tenant: str, number: int) -> Acceptance:
     )
 
 
+def roll(sessions: Sessions, tenant: TenantId) -> None:
+    """A rollout of the task that was begun, with an asset and its lock."""
+    task = SqlTasks(sessions).get(tenant, "t-1").task
+    rollout = Rollout(
+        tenant=tenant,
+        id=task.id,
+        digest=task.digest,
+        environment="staging",
+        state=RolloutState.RUNNING,
+        total=1,
+        started_at=NOON,
+        changed_at=NOON,
+    )
+    row = AssetRow(asset="aws:1:r:i-1", order=0, phase=0, batch=0)
+    SqlRollouts(sessions).open(tenant, Change(rollout=rollout, rows=(row,), locks=(row.asset,)))
+
+
 @PER_TEST_DATABASE
 @given(operations=OPERATIONS)
 def test_every_tenant_sees_exactly_what_was_written_for_it(sessions, operations):
@@ -72,6 +93,8 @@ def test_no_statement_of_one_tenant_reaches_anothers_rows(postgres, sessions, mi
     SqlAcceptances(sessions).accept(theirs, word(theirs, 1))
     SqlLedger(sessions).append({theirs: [fact(theirs)]})
     begun(SqlTasks(sessions), theirs)
+    roll(sessions, theirs)
+    drilled(SqlDrills(sessions), theirs)
     reached = 0 if mine != theirs else 1
 
     with postgres.connected() as connection, connection.cursor() as cursor:
@@ -117,6 +140,21 @@ FOREIGN_ROWS = {
     "task_decision": "INSERT INTO task_decision VALUES ('beta', 'i', 1, 1, repeat('0', 64), "
     "'approve', 'me', 'admin', now(), '', NULL, NULL, NULL, '')",
     "task_claim": "INSERT INTO task_claim VALUES ('beta', 'i', repeat('0', 64), 's', 'me', now())",
+    "rollout": "INSERT INTO rollout VALUES ('beta', 'i', repeat('0', 64), 'staging', 'running', 1, "
+    "now(), now(), 0, 0, '', '', NULL, 0, NULL, -1, NULL, NULL, NULL, 1, '')",
+    "rollout_asset": "INSERT INTO rollout_asset VALUES ('beta', 'i', 'a', 0, 0, 0, 'waiting', 0, "
+    "0, false, '{}', '{}', '', '', NULL, NULL, NULL)",
+    "rollout_lock": "INSERT INTO rollout_lock VALUES ('beta', 'a', 'i')",
+    "drill": "INSERT INTO drill VALUES ('beta', 'd', 'p', 'a', 'full', 'validation', '{}', "
+    "repeat('0', 64), 'me', now(), now(), '[]', '', 0, '', '', '', NULL, NULL, 1)",
+    "drill_event": "INSERT INTO drill_event VALUES ('beta', 'd', 1, 'validation', 'opened', now(), "
+    "1, 'b', 0, '{}')",
+    "drill_move": "INSERT INTO drill_move VALUES ('beta', 'd', repeat('0', 64), 'm', 'isolate', "
+    "false, 'planned', '', '{}')",
+    "drill_answer": "INSERT INTO drill_answer (tenant, drill, phase, probe, health, why, at, "
+    "ticks, boot) VALUES ('beta', 'd', 'failover', 'p', 'healthy', '', now(), 1, 'b')",
+    "drill_write": "INSERT INTO drill_write VALUES ('beta', 'd', 'm', 1, 'attempted', now(), 1, "
+    "'b')",
 }
 
 

@@ -59,7 +59,7 @@ CREATE TABLE public.rollout_asset (
 CREATE TABLE public.rollout_lock (
   tenant text NOT NULL CHECK (tenant <> ''),
   asset text NOT NULL CHECK (asset <> ''),
-  rollout text NOT NULL,
+  rollout text,
   PRIMARY KEY (tenant, asset),
   FOREIGN KEY (tenant, rollout) REFERENCES public.rollout (tenant, id)
 );
@@ -109,8 +109,8 @@ def upgrade() -> None:
             f"CREATE POLICY one_tenant ON public.{table} "
             f"USING (tenant = {TENANT}) WITH CHECK (tenant = {TENANT})"
         )
-    op.execute(f"GRANT SELECT, INSERT, UPDATE ON public.rollout, public.rollout_asset TO {app}")
-    op.execute(f"GRANT SELECT, INSERT, DELETE ON public.rollout_lock TO {app}")
+    for table in OURS:
+        op.execute(f"GRANT SELECT, INSERT, UPDATE ON public.{table} TO {app}")
 
 
 def downgrade() -> None:

@@ -1,0 +1,313 @@
+"""What every executor promises, on the fake fleet and on AWS's adapter over moto."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qlrf_pipelines.domain.errors import NotFound, Rejected
+from qlrf_pipelines.domain.estate import Connector
+from qlrf_pipelines.domain.operations import (
+    Health,
+    Operation,
+    OperationKind,
+    Progress,
+    Status,
+    Target,
+    target_of,
+)
+from qlrf_pipelines.domain.vocabulary import Platform
+from qlrf_pipelines.ports.executors import Executor, Operator
+from tests.fakes.executor import FakeExecutor, Trouble
+from tests.fakes.moto_aws import OWN, aws_connector, aws_executor, moto_aws
+
+MOST_CALLS = 60
+DONE = (Status.SUCCEEDED, Status.FAILED, Status.UNKNOWN)
+ONCE = {
+    OperationKind.REPLACE_WITH_IMAGE: "run_instances",
+    OperationKind.PATCH_IN_PLACE: "send_command",
+    OperationKind.REBOOT: "reboot_instances",
+}
+
+
+class ExecutorWorld(ABC):
+    """A fleet, an executor of it, and what really happened there."""
+
+    executor: Executor
+
+    @abstractmethod
+    def machine(self) -> Target:
+        """Start an asset."""
+
+    @abstractmethod
+    def image(self) -> str:
+        """Another image."""
+
+    @abstractmethod
+    def image_of(self, target: Target) -> str:
+        """The image an asset really runs."""
+
+    @abstractmethod
+    def runs(self, target: Target) -> bool:
+        """Whether an asset really runs."""
+
+    @abstractmethod
+    def effects(self, kind: OperationKind) -> int:
+        """How often this kind of thing was really done in this world."""
+
+    def connector(self) -> Connector:
+        """A connector into the fleet's account."""
+        return aws_connector("http://127.0.0.1:1")
+
+    def operator(self) -> Operator:
+        """The hands in it."""
+        return self.executor.operator(self.connector(), OWN)
+
+
+class FakeWorld(ExecutorWorld):
+    def __init__(self) -> None:
+        self.executor = self.fake = FakeExecutor()
+        self.fake.fleet.calls = 3
+
+    def machine(self) -> Target:
+        key = f"aws:{OWN}:us-east-1:i-{len(self.fake.fleet.assets)}"
+        self.fake.fleet.add(key)
+        return target_of(key)
+
+    def image(self) -> str:
+        return "image-new"
+
+    def image_of(self, target: Target) -> str:
+        return self.fake.fleet.assets[target.key].image
+
+    def runs(self, target: Target) -> bool:
+        return self.fake.fleet.assets[target.key].state == "running"
+
+    def effects(self, kind: OperationKind) -> int:
+        return sum(done is kind for _, done, _ in self.fake.fleet.log)
+
+
+class MotoWorld(ExecutorWorld):
+    def __init__(self) -> None:
+        self.moto = moto_aws()
+        self.moto.reset()
+        self.executor = aws_executor()
+        self._started = 0
+
+    def connector(self) -> Connector:
+        return aws_connector(self.moto.url)
+
+    def machine(self) -> Target:
+        (made,) = self.moto.run()
+        self._started += 1
+        return Target(platform=Platform.AWS, account=OWN, region="us-east-1", id=made)
+
+    def image(self) -> str:
+        return self.moto.image()
+
+    def image_of(self, target: Target) -> str:
+        return str(self._instance(target)["ImageId"])
+
+    def runs(self, target: Target) -> bool:
+        return bool(self._instance(target)["State"]["Name"] == "running")
+
+    def effects(self, kind: OperationKind) -> int:
+        done = self.moto.execution.effects[ONCE[kind]]
+        return done - self._started if kind is OperationKind.REPLACE_WITH_IMAGE else done
+
+    def _instance(self, target: Target) -> Mapping[str, Any]:
+        answer = self.moto.client("ec2").describe_instances(InstanceIds=[target.id])
+        found: Mapping[str, Any] = answer["Reservations"][0]["Instances"][0]
+        return found
+
+
+WORLDS = [FakeWorld, MotoWorld]
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest) -> ExecutorWorld:
+    made: ExecutorWorld = request.param()
+    return made
+
+
+def operation(kind: OperationKind, target: Target, *, number: int = 1, **fields: Any) -> Operation:
+    return Operation(token=f"{number:064x}", kind=kind, target=target, **fields)
+
+
+def carry_out(
+    operator: Operator, wanted: Operation, *, killed_at: Collection[int] = ()
+) -> Progress:
+    """Ask until it is done; whoever asked is killed after these calls, before noting the answer."""
+    for call in range(MOST_CALLS):
+        progress = operator.advance(wanted)
+        if call in killed_at:
+            wanted = replace(wanted, begun=True)
+            continue
+        if progress.status in DONE:
+            return progress
+        wanted = replace(wanted, begun=True, checkpoint=progress.checkpoint)
+    raise AssertionError(f"not done after {MOST_CALLS} calls: {progress.detail}")
+
+
+def wanted_of(world: ExecutorWorld, kind: OperationKind, target: Target) -> Operation:
+    image = world.image() if kind is OperationKind.REPLACE_WITH_IMAGE else None
+    before = world.operator().capture(target)
+    return operation(kind, target, image=image, before=before)
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+def test_an_operation_is_done_once(world: ExecutorWorld, kind: OperationKind) -> None:
+    target = world.machine()
+
+    progress = carry_out(world.operator(), wanted_of(world, kind, target))
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert world.effects(kind) == 1
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+def test_who_asks_again_after_it_is_done_hears_the_same(
+    world: ExecutorWorld, kind: OperationKind
+) -> None:
+    wanted = wanted_of(world, kind, world.machine())
+    carry_out(world.operator(), wanted)
+
+    again = carry_out(world.operator(), replace(wanted, begun=True))
+
+    assert again.status is Status.SUCCEEDED, again.detail
+    assert world.effects(kind) == 1
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+@pytest.mark.parametrize("made", WORLDS)
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(killed_at=st.sets(st.integers(min_value=0, max_value=8), max_size=4))
+def test_who_is_killed_between_any_two_calls_never_does_it_twice(
+    made: type[ExecutorWorld], kind: OperationKind, killed_at: set[int]
+) -> None:
+    world = made()
+    wanted = wanted_of(world, kind, world.machine())
+
+    progress = carry_out(world.operator(), wanted, killed_at=killed_at)
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert world.effects(kind) == 1
+
+
+def test_two_tokens_are_two_operations(world: ExecutorWorld) -> None:
+    target = world.machine()
+
+    for number in (1, 2):
+        carry_out(world.operator(), operation(OperationKind.REBOOT, target, number=number))
+
+    assert world.effects(OperationKind.REBOOT) == 2
+
+
+def test_a_replaced_asset_runs_the_image_and_says_where_it_is(world: ExecutorWorld) -> None:
+    target = world.machine()
+    wanted = wanted_of(world, OperationKind.REPLACE_WITH_IMAGE, target)
+
+    progress = carry_out(world.operator(), wanted)
+
+    there = replace(target, id=progress.asset_id or target.id)
+    assert world.image_of(there) == wanted.image
+    assert world.runs(there)
+
+
+def test_restoring_brings_back_what_was_there(world: ExecutorWorld) -> None:
+    target = world.machine()
+    old = world.image_of(target)
+    wanted = wanted_of(world, OperationKind.REPLACE_WITH_IMAGE, target)
+    carry_out(world.operator(), wanted)
+
+    back = operation(OperationKind.RESTORE, target, number=2, before=wanted.before)
+    progress = carry_out(world.operator(), back)
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert (progress.asset_id or target.id) == target.id
+    assert world.image_of(target) == old
+    assert world.runs(target)
+
+
+@pytest.mark.parametrize("made", WORLDS)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    steps=st.integers(min_value=1, max_value=6),
+    killed_at=st.sets(st.integers(min_value=0, max_value=8), max_size=4),
+)
+def test_restoring_works_from_the_middle_of_a_replacement_and_through_kills(
+    made: type[ExecutorWorld], steps: int, killed_at: set[int]
+) -> None:
+    world = made()
+    target = world.machine()
+    old = world.image_of(target)
+    wanted = wanted_of(world, OperationKind.REPLACE_WITH_IMAGE, target)
+    for _ in range(steps):
+        world.operator().advance(wanted)
+        wanted = replace(wanted, begun=True)
+
+    back = operation(OperationKind.RESTORE, target, number=2, before=wanted.before)
+    progress = carry_out(world.operator(), back, killed_at=killed_at)
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert world.image_of(target) == old
+    assert world.runs(target)
+
+
+def test_an_asset_that_is_not_there_is_not_found(world: ExecutorWorld) -> None:
+    gone = replace(world.machine(), id="i-0123456789abcdef0")
+
+    with pytest.raises(NotFound):
+        world.operator().capture(gone)
+
+
+def test_a_replacement_without_an_image_is_rejected(world: ExecutorWorld) -> None:
+    target = world.machine()
+    wanted = wanted_of(world, OperationKind.REPLACE_WITH_IMAGE, target)
+
+    with pytest.raises(Rejected, match="image"):
+        world.operator().advance(replace(wanted, image=None))
+
+
+def test_a_restore_of_nothing_captured_is_rejected(world: ExecutorWorld) -> None:
+    with pytest.raises(Rejected, match="captur"):
+        world.operator().advance(operation(OperationKind.RESTORE, world.machine()))
+
+
+def test_a_check_of_what_is_not_there_is_unknown(world: ExecutorWorld) -> None:
+    gone = replace(world.machine(), id="i-0123456789abcdef0")
+
+    report = world.operator().check(gone, {"type": "cloud-status"})
+
+    assert report.health is Health.UNKNOWN
+
+
+def test_an_asset_says_how_it_is_and_where_it_can_be_reached(world: ExecutorWorld) -> None:
+    target = world.machine()
+
+    report = world.operator().check(target, {"type": "cloud-status"})
+
+    assert report.health is Health.HEALTHY
+    assert world.operator().address(target)
+
+
+def test_the_fake_can_do_it_and_not_say_so() -> None:
+    world = FakeWorld()
+    target = world.machine()
+    world.fake.fleet.trouble(target.key, Trouble.UNKNOWN)
+    wanted = operation(OperationKind.REBOOT, target)
+
+    first = world.operator().advance(wanted)
+    again = world.operator().advance(replace(wanted, begun=True))
+
+    assert first.status is again.status is Status.UNKNOWN
+    assert world.effects(OperationKind.REBOOT) == 1
