@@ -68,8 +68,7 @@ def _drill(settings: Settings, *, as_json: bool) -> int:
             f"them lost, closed for {story.shop.closed_seconds:.2f} s at the longest."
         )
         click.echo(f"Evidence: {story.entries} entries in the ledger, chain verified.")
-        if story.report is not None:
-            click.echo(f"Report: {_short(story.report)}")
+        click.echo(f"For an auditor: {_short(story.pdf)}")
     return 0 if story.record.drill.outcome == "passed" else 1
 
 

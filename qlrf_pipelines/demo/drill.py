@@ -42,15 +42,12 @@ CONTRACTS = Path(__file__).parent / "drill_contracts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillStory:
-    """The drill with everything that happened, and what the shop itself counted.
-
-    `report` is the PDF of its evidence; None if the drill is held, and so not over.
-    """
+    """The drill with everything that happened, what the shop itself counted, and the evidence."""
 
     record: DrillRecord
     shop: ShopBooks
     entries: int
-    report: Path | None
+    pdf: Path
 
     def as_json(self) -> dict[str, Any]:
         """The result and the shop's own books as JSON values."""
@@ -60,7 +57,7 @@ class DrillStory:
             "result": self.record.drill.result,
             "shop": asdict(self.shop),
             "evidence_entries": self.entries,
-            "report": None if self.report is None else str(self.report),
+            "pdf": str(self.pdf),
         }
 
 
@@ -82,9 +79,17 @@ def tell_drill(settings: Settings, progress: Progress) -> DrillStory:
             own = _drill(world, instance, progress)
         books = shop.books()
         record = world.drills.get(TENANT, own)
-    report = _reported(world, own, settings.home / "demo") if record.drill.result else None
+    progress.said("The evidence is put on paper ...")
+    pdf = _paper(world, own, settings.home / "demo")
     entries = verify_chain(world.ledger.entries(TENANT))
-    return DrillStory(record=record, shop=books, entries=entries, report=report)
+    return DrillStory(record=record, shop=books, entries=entries, pdf=pdf)
+
+
+def _paper(world: World, own: str, folder: Path) -> Path:
+    report = drill_report(world, TENANT, own)
+    path = folder / f"drill-{own}.pdf"
+    path.write_bytes(drill_report_pdf(wiring.reports(), report))
+    return path
 
 
 def _drill(world: World, instance: dg.DagsterInstance, progress: Progress) -> str:
@@ -109,13 +114,6 @@ def _drill(world: World, instance: dg.DagsterInstance, progress: Progress) -> st
     request = run_request(world.tasks.get(TENANT, task.id).task)
     _run(world, instance, dict(request.tags) if request else {})
     return own
-
-
-def _reported(world: World, own: str, folder: Path) -> Path:
-    """The evidence of a closed drill, sealed and written as a PDF."""
-    path = folder / "drill-report.pdf"
-    path.write_bytes(drill_report_pdf(wiring.reports(), drill_report(world, TENANT, own)))
-    return path
 
 
 def _run(world: World, instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
