@@ -115,7 +115,7 @@ def carry_out(settings: Settings, progress: Progress) -> Change:
         cloud.sicken()
         bad = _through(world, instance, ask(world, instance, BAD), progress)
         stage = Stage(settings=chosen, instance=instance, progress=progress)
-        outcome = stage.refresh(replace(live, clock=clock))
+        outcome = stage.refresh(live)
     return Change(
         good=good,
         bad=bad,
