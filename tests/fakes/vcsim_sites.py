@@ -175,6 +175,15 @@ class VcsimSites(Sites):
             spec = self.vim.vm.ConfigSpec(extraConfig=[option])
             self.vcsim.done(clone.ReconfigVM_Task(spec))
 
+    def a_failed_task(self) -> str:
+        """The id of a task that has failed: there is no such guest."""
+        spec = self.vim.vm.ConfigSpec(guestId="nobody")
+        task = self.vcsim.machine("DC0_H0_VM0").ReconfigVM_Task(spec)
+        end = time.monotonic() + 30
+        while task.info.state != "error":
+            assert time.monotonic() < end, task.info.state
+        return str(task._moId)
+
     def _make(self, name: str) -> None:
         template = self.vcsim.machine("DC0_H0_VM0")
         pool = self.vcsim.content.searchIndex.FindByInventoryPath("DC0/host/DC0_C0/Resources")
