@@ -21,6 +21,7 @@ from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
+from sensors.remediation import remediation_sensor
 from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
@@ -49,7 +50,13 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
         ],
-        sensors=[tenant_sync, decision_sensor(GATED_JOBS), expiry_sweep, rollout_reconcile],
+        sensors=[
+            tenant_sync,
+            decision_sensor(GATED_JOBS),
+            expiry_sweep,
+            remediation_sensor,
+            rollout_reconcile,
+        ],
         resources={
             "world": world,
             "limits": Limits(

@@ -10,9 +10,17 @@ from qlrf_pipelines.domain.operations import Health, HealthReport
 from qlrf_pipelines.ports.hooks import Hooks
 from resources.secrets import Secrets
 
+SIGNATURE = "X-QLRF-Signature"
+TOKEN = "Idempotency-Key"  # noqa: S105  a header's name
+EVENT = "X-QLRF-Event"
+DEFAULT_SECONDS = 30.0
+
 
 class HttpHooks(Hooks):
-    """POSTs JSON; the token goes along, so that the receiver knows a repetition."""
+    """POSTs JSON once, follows no redirect, reads no more than the status.
+
+    The token goes along, so that the receiver knows a repetition.
+    """
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
@@ -20,29 +28,61 @@ class HttpHooks(Hooks):
     def call(
         self, hook: Mapping[str, Any], *, token: str, payload: Mapping[str, Any]
     ) -> HealthReport:
-        """Call a hook's target once."""
+        """One POST; see the port.
+
+        Raises:
+            Rejected: the reference of the hook's secret leads nowhere; nothing was sent.
+        """
         import urllib3
 
-        url = str(hook.get("target", ""))
-        if not url.startswith(("http://", "https://")):
-            return HealthReport(health=Health.UNKNOWN, why=f"{url!r} is no http or https address")
-        body = json.dumps(payload, sort_keys=True).encode()
+        url = str(hook.get("target") or "")
+        if not _can_be_asked(url):
+            return _report(Health.UNKNOWN, f"{url!r} is no http or https URL; correct the hook.")
+        body = json.dumps(dict(payload), sort_keys=True).encode()
+        headers = self._headers(hook, body, token)
+        seconds = float(hook.get("timeout_seconds") or DEFAULT_SECONDS)
+        try:
+            with urllib3.PoolManager(retries=False) as pool:
+                answer = pool.request(
+                    "POST",
+                    url,
+                    body=body,
+                    headers=headers,
+                    timeout=urllib3.Timeout(total=seconds),
+                    redirect=False,
+                    preload_content=False,
+                )
+                answer.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return _report(Health.UNHEALTHY, f"{url} did not answer: {str(error)[:200]}.")
+        good = 200 <= answer.status < 300
+        said = f"{url} answered {answer.status}."
+        return _report(Health.HEALTHY if good else Health.UNHEALTHY, said)
+
+    def _headers(self, hook: Mapping[str, Any], body: bytes, token: str) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": token,
-            "X-QLRF-Event": str(hook.get("when", "")),
+            "Connection": "close",
+            TOKEN: token,
+            EVENT: str(hook.get("when", "")),
         }
         if hook.get("secret"):
-            named = {"secret": str(hook["secret"])}
-            key = self._secrets.resolved(named, owner=f"hook {url}")["secret"].encode()
-            signed = hmac.new(key, body, hashlib.sha256).hexdigest()
-            headers["X-QLRF-Signature"] = f"sha256={signed}"
-        seconds = float(hook.get("timeout_seconds", 30))
-        try:
-            with urllib3.PoolManager(retries=False, timeout=seconds) as pool:
-                answer = pool.request("POST", url, body=body, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
-            return HealthReport(health=Health.UNHEALTHY, why=f"{url} did not answer: {error}")
-        good = 200 <= answer.status < 300
-        health = Health.HEALTHY if good else Health.UNHEALTHY
-        return HealthReport(health=health, why=f"{url} answered {answer.status}")
+            reference = {"secret": str(hook["secret"])}
+            found = self._secrets.resolved(reference, owner=f"Hook {hook.get('target')}")
+            signed = hmac.new(found["secret"].encode(), body, hashlib.sha256).hexdigest()
+            headers[SIGNATURE] = f"sha256={signed}"
+        return headers
+
+
+def _can_be_asked(url: str) -> bool:
+    import urllib3
+
+    try:
+        address = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.host)
+
+
+def _report(health: Health, why: str) -> HealthReport:
+    return HealthReport(health=health, why=why)

@@ -182,6 +182,10 @@ def _show(planning: "Planning", tasks: dict[str, dict[str, str]]) -> None:
 
 
 def _say_task(item: "Planned", task: dict[str, str]) -> None:
+    if not item.plan.approval:
+        say(f"Task {task['id']} is {task['state']}: nobody has to be asked, so it goes by itself.")
+        say(f"  qlrf tasks revoke {task['id']} --as SOMEBODY --reason WHY   # until it starts")
+        return
     say(f"Task {task['id']} is {task['state']}; not {item.plan.requested_by}, but others decide:")
     say(f"  qlrf tasks show {task['id']}")
     say(f"  qlrf tasks approve {task['id']} --digest {task['digest'][:_SHORT]} --as SOMEBODY")

@@ -8,7 +8,15 @@ from typing import Any
 import yaml
 
 from qlrf_pipelines.cli.texts import plain_cell, plain_table
-from qlrf_pipelines.domain.approval import Approved, Expired, Pending, Standing
+from qlrf_pipelines.domain.approval import (
+    NO_CONDITIONS,
+    Approved,
+    Conditions,
+    Expired,
+    Pending,
+    Standing,
+    by_itself,
+)
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.task_steps import facts_of
 from qlrf_pipelines.domain.tasks import Document, Record, Task, TaskState
@@ -79,7 +87,12 @@ def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> I
     yield f"State      {task.state}: {said(standing)}"
     yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
     eyes = ", never who asked" if need.four_eyes else ""
-    yield f"Needs      {need.quorum} of role {need.role} or higher{eyes}"
+    if need.unattended:
+        yield "Needs      nobody: no gate asks for people; they may say no until it starts"
+    else:
+        yield f"Needs      {need.quorum} of role {need.role} or higher{eyes}"
+    if need.limits != NO_CONDITIONS:
+        yield f"Window     {_window(need.limits)}"
     yield f"Runs       {f'job {plain_cell(task.launch.job)}' if task.launch else 'no job'}"
     yield f"Revision   {task.revision}"
     yield f"Digest     {task.digest}"
@@ -98,6 +111,16 @@ def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> I
         yield from (f"  {_decision(record, at)}" for at in range(len(record.decisions)))
     for claim in record.claims:
         yield f"\nCarried out by run {claim.holder} since {iso(claim.claimed_at, digits=False)}"
+
+
+def _window(limits: Conditions) -> str:
+    opens, closes = limits.not_before, limits.not_after
+    parts = [
+        f"from {iso(opens, digits=False)}" if opens else "",
+        f"until {iso(closes, digits=False)}" if closes else "",
+        f"at most {limits.max_batch} at once" if limits.max_batch else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def said(standing: Standing) -> str:
@@ -131,7 +154,8 @@ def _decision(record: Record, at: int) -> str:
     to = f" to {plain_cell(one.delegate)}" if one.delegate else ""
     why = f": {plain_cell(one.reason)}" if one.reason else ""
     when = iso(one.at, digits=False)
-    return f"{when} {plain_cell(one.by)} ({one.role}) {one.kind}{to}{of}{why}"
+    role = "" if by_itself(one.by) else f" ({one.role})"
+    return f"{when} {plain_cell(one.by)}{role} {one.kind}{to}{of}{why}"
 
 
 def _yaml(value: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import EXECUTE
 from qlrf_pipelines.services.claims import Granted, Withheld, finish, require_claim
-from qlrf_pipelines.services.gate import Attempt, Proposal, pass_gate
+from qlrf_pipelines.services.gate import Attempt, Looked, Proposal, pass_gate
 
 TASK_TAG, TENANT_TAG, DIGEST_TAG, STAGE_TAG = (
     "qlrf/task",
@@ -54,7 +54,7 @@ class Hold(dg.Config):
     hold_seconds: float = 0.0
 
 
-WorldRecheck = Callable[[World, Record], Proposal]
+WorldRecheck = Callable[[World, Record], Looked]
 
 
 def approval_gate(

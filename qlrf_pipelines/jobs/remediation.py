@@ -9,16 +9,23 @@ import dagster as dg
 
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.domain.roles import person
 from qlrf_pipelines.domain.tasks import Record
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
-from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate
+from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG, Approval, approval_gate, executing
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.jobs.rollout import Driving, explain
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.gate import Looked, Proposal
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.remediation import kept, propose, propose_due, recheck_at_claim
+from qlrf_pipelines.services.remediation import (
+    carried_out_by_people,
+    kept,
+    propose,
+    propose_due,
+    recheck_at_claim,
+)
 from qlrf_pipelines.services.rollout_drive import drive
 from qlrf_pipelines.services.rollout_history import hands_of
 from qlrf_pipelines.services.rollouts import begin_claimed
@@ -100,7 +107,7 @@ def _environment(name: str) -> Environment:
         raise Rejected(f"{name!r} is no environment; use one of {known}.") from error
 
 
-def _rechecked(world: World, record: Record) -> Proposal:
+def _rechecked(world: World, record: Record) -> Looked:
     return recheck_at_claim(world, record, hands=hands_of(world))
 
 
@@ -111,7 +118,14 @@ def execute_plan(
     approval: Approval,
     world: dg.ResourceParam[World],
 ) -> None:
-    """Begin the rollout in the run that took the approval, and drive it on."""
+    """Begin the rollout in the run that took the approval, and drive it on.
+
+    In mode plan_only the platform carries nothing out: what was approved is recorded for people.
+    """
+    if carried_out_by_people(approval.document):
+        with executing(context, world, approval), told_to_dagster():
+            record_for_people(world, approval)
+        return
     for asset, why in approval.left_out.items():
         context.log.warning(f"{asset} is left out: {why}.")
     with told_to_dagster():
@@ -133,6 +147,22 @@ def execute_plan(
             parallel=config.parallel,
         )
     context.log.info(explain(found))
+
+
+def record_for_people(world: World, approval: Approval) -> None:
+    """Write the approved plan into the tenant's evidence; people carry it out."""
+    entry = NewEntry(
+        kind=REMEDIATION,
+        subject=approval.task,
+        recorded_at=world.clock.now(),
+        content={
+            "approved_by": list(approval.approved_by),
+            "digest": approval.digest,
+            "document": dict(approval.document),
+            "left_out": dict(approval.left_out),
+        },
+    )
+    world.ledger.append({approval.tenant: [entry]})
 
 
 await_plan_approval = approval_gate("await_plan_approval", recheck=_rechecked)

@@ -27,11 +27,15 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """Nothing may run now: what the task stands at, or which run has it already."""
+    """Nothing may run now: what the task stands at, or which run has it already.
+
+    `moved` is whether it took a step after it was looked at, so that it must be looked at again.
+    """
 
     record: Record
     standing: Standing
     taken_by: str = ""
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +49,29 @@ class Sweep:
 
 
 def claim(
-    world: World, tenant: TenantId, task: str, *, digest: str, holder: str, stage: str = EXECUTE
+    world: World,
+    tenant: TenantId,
+    task: str,
+    *,
+    digest: str,
+    holder: str,
+    stage: str = EXECUTE,
+    seen: int | None = None,
 ) -> Granted | Withheld:
     """Take the right to carry out one stage of a digest; given once, to one run.
 
     The same holder asking again is given the same claim: a step that is tried again within its
-    run does not lock itself out. Withheld means that nothing may run: look at the task's digest
-    and state for why.
+    run does not lock itself out. With `seen`, the number of the step after which the task was
+    looked at, nothing is given if it took another one since. Withheld means that nothing may run:
+    look at the task's digest and state for why.
     """
-    found: list[Claim | Standing] = []
+    found: list[Claim | Standing | None] = []
 
     def step(record: Record) -> Amendment | None:
         now = task_steps.moment(record, world.clock.now())
+        if seen is not None and record.task.seq != seen:
+            found[:] = [None]
+            return None
         mine = Claim(digest=digest, stage=stage, holder=holder, claimed_at=now)
         came = task_steps.claimed(record, mine)
         found[:] = [mine if isinstance(came, Amendment) else came]
@@ -64,6 +79,9 @@ def claim(
 
     record = world.tasks.amend(tenant, task, step)
     came = found[0]
+    if came is None:
+        standing = task_steps.standing_of(record, now=world.clock.now())
+        return Withheld(record=record, standing=standing, moved=True)
     if isinstance(came, Claim):
         if came.holder == holder and record.task.state is TaskState.EXECUTING:
             return Granted(record=record, claim=came, conditions=_limits(record, came))

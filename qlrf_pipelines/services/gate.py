@@ -41,8 +41,16 @@ class Proposal:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-Recheck = Callable[[Record], Proposal]
-# A proposal that is another one each time it is looked at is waited for by nobody.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a recheck proposes, and the record it was decided upon, with its own steps taken."""
+
+    proposal: Proposal
+    record: Record
+
+
+Recheck = Callable[[Record], Looked]
+# A proposal that is another one each time it is looked at is not chased for ever.
 _TRIES = 3
 
 
@@ -81,18 +89,20 @@ def pass_gate(
 
     With `hold_seconds`, wait here for the decision, asleep until somebody makes it. `recheck` is
     asked right before every attempt to take it, also after a wait: what it proposes is what is
-    taken, or asked for anew.
+    taken, or asked for anew; and nothing is taken that took a step since it was looked at, so that
+    an approval that comes in between is not used unchecked.
 
     Raises:
-        Refused: the run was started for a task of another job.
+        Refused: the run was started for a task of another job, or each recheck proposes another.
         NotFound: the run was started for a task the tenant does not have.
         Rejected: the proposal is no request anybody could decide.
     """
     task = _asked(world, proposal, attempt)
     until = world.clock.now() + timedelta(seconds=hold_seconds)
+    seen: int | None = None
     while True:
         if recheck is not None:
-            task, proposal = _rechecked(world, task, attempt, recheck)
+            task, proposal, seen = _rechecked(world, task, attempt, recheck)
         came = claim(
             world,
             task.tenant,
@@ -100,7 +110,10 @@ def pass_gate(
             digest=task.digest,
             holder=attempt.run,
             stage=proposal.stage,
+            seen=seen,
         )
+        if isinstance(came, Withheld) and came.moved:
+            continue
         if isinstance(came, Granted):
             return replace(came, left_out=proposal.left_out)
         if not _worth_waiting(came, task):
@@ -116,16 +129,18 @@ def pass_gate(
 
 def _rechecked(
     world: World, task: Task, attempt: Attempt, recheck: Recheck
-) -> tuple[Task, Proposal]:
+) -> tuple[Task, Proposal, int]:
     """The task as it is proposed at this moment; one that had to be revised is looked at again."""
     own = replace(attempt, task=task.id)
     for _ in range(_TRIES):
-        proposal = recheck(world.tasks.get(task.tenant, task.id))
-        again = _asked(world, proposal, own)
-        if again.digest == task.digest:
-            break
-        task = again
-    return again, proposal
+        looked = recheck(world.tasks.get(task.tenant, task.id))
+        again = _asked(world, looked.proposal, own)
+        if again.digest == looked.record.task.digest:
+            return again, looked.proposal, looked.record.task.seq
+    raise Refused(
+        f"Task {task.id} is about something else each time it is looked at; nothing was done. Run "
+        "it again once the inventory has settled."
+    )
 
 
 def _worth_waiting(came: Withheld, task: Task) -> bool:

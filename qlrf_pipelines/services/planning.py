@@ -18,11 +18,12 @@ from qlrf_pipelines.ports.contracts import PlanContract
 from qlrf_pipelines.ports.policy import PolicyEngine
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import plan_gates, planning_terms
+from qlrf_pipelines.services.hands import NO_HANDS, Hands
 from qlrf_pipelines.services.plan_gates import Gate, Result
 from qlrf_pipelines.services.planning_facts import Candidate, frameworks, look
 from qlrf_pipelines.services.planning_request import PlanRequest, all_found, asked, narrow
 from qlrf_pipelines.services.planning_targets import Skipped, targets
-from qlrf_pipelines.services.planning_weigh import NO_HANDS, Hands, Making, Weighed, weigh
+from qlrf_pipelines.services.planning_weigh import Making, Weighed, weigh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

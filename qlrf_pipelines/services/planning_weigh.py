@@ -1,7 +1,7 @@
 """The weight of a change: when it may run, how risky it is then, what autonomy allows of it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from qlrf_pipelines.domain.autonomy import AutonomyRule, Mode, Permission, Proposal, decide
@@ -12,36 +12,16 @@ from qlrf_pipelines.domain.change_risk import (
     assess_change,
 )
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.estate import Tenant, TenantId
+from qlrf_pipelines.domain.estate import Tenant
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.plans import Action
 from qlrf_pipelines.domain.schedules import Span
-from qlrf_pipelines.domain.vocabulary import Environment, Platform
+from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import planning_terms
+from qlrf_pipelines.services.hands import NO_HANDS, Hands
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge
 from qlrf_pipelines.services.planning_request import PlanRequest
-
-Past = Callable[[TenantId, Environment], PastChanges | None]
-
-
-def nothing_known(tenant: TenantId, environment: Environment) -> PastChanges | None:  # noqa: ARG001
-    """What the platform did before, where nobody kept it."""
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
-    """Who would carry a plan out, by platform and version, and what was carried out before.
-
-    A platform that is not named has no executor; `past` answers None where nothing is known.
-    """
-
-    executors: Mapping[Platform, str] = field(default_factory=dict)
-    past: Past = nothing_known
-
-
-NO_HANDS = Hands()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from qlrf_pipelines.domain.tasks import Document
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, Platform
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import planning_terms
+from qlrf_pipelines.services.hands import NO_HANDS, Hands
 from qlrf_pipelines.services.planning_facts import (
     Candidate,
     Knowledge,
@@ -31,7 +32,7 @@ from qlrf_pipelines.services.planning_facts import (
 )
 from qlrf_pipelines.services.planning_request import PlanRequest, asked
 from qlrf_pipelines.services.planning_targets import targets
-from qlrf_pipelines.services.planning_weigh import NO_HANDS, Hands, Making, Weighed, weigh
+from qlrf_pipelines.services.planning_weigh import Making, Weighed, weigh
 
 # The score of these falls by waiting; the others stay unless something else changed.
 _FALL_WITH_TIME = frozenset({Factor.DRIFT, Factor.HISTORY})

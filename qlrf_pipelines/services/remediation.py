@@ -16,13 +16,13 @@ from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import cancel, let_go, standing_of
-from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.gate import Looked, Proposal
+from qlrf_pipelines.services.hands import NO_HANDS, Hands
 from qlrf_pipelines.services.plan_gates import Gate, Result, executing_gate
 from qlrf_pipelines.services.planning import Planned, make_plan
 from qlrf_pipelines.services.planning_facts import look
 from qlrf_pipelines.services.planning_request import PlanRequest, asked
 from qlrf_pipelines.services.planning_targets import targets
-from qlrf_pipelines.services.planning_weigh import NO_HANDS, Hands
 from qlrf_pipelines.services.recheck import (
     Changed,
     Rechecked,
@@ -102,7 +102,7 @@ def kept(record: Record, *, left_out: Mapping[str, str] | None = None) -> Propos
     )
 
 
-def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -> Proposal:
+def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -> Looked:
     """What may be taken of a task at this moment, or must be asked for anew.
 
     Unchanged: the same. Some assets are gone: the same, less those. Anything else: a fresh plan of
@@ -115,11 +115,14 @@ def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -
     if record.task.requirement.unattended and record.task.state is TaskState.AWAITING_APPROVAL:
         record = let_go(world, record.task.tenant, record.task.id)
     if not _may_start(record, standing_of(world, record), now=world.clock.now()):
-        return kept(record)
+        return _as_it_is(record)
     came = recheck(world, record.document, hands=hands)
     if isinstance(came, Changed):
         _note(world, record, came)
-        return _anew(world, record, came, hands)
+        proposal = _anew(world, record, hands)
+        if proposal is None:
+            return _nothing_left(world, record, "; ".join(came.reasons))
+        return Looked(proposal=proposal, record=record)
     if isinstance(came, Shrunk) and came.all_gone:
         _note(world, record, came)
         return _nothing_left(world, record, "every asset of it is gone")
@@ -130,7 +133,11 @@ def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -
             f"Task {record.task.id} must not run now: {'; '.join(gate.reasons)}. It stays approved"
             " until its approval expires; run it again once that is mended."
         )
-    return kept(record, left_out=came.gone if isinstance(came, Shrunk) else {})
+    return _as_it_is(record, left_out=came.gone if isinstance(came, Shrunk) else {})
+
+
+def _as_it_is(record: Record, *, left_out: Mapping[str, str] | None = None) -> Looked:
+    return Looked(proposal=kept(record, left_out=left_out), record=record)
 
 
 def _may_start(record: Record, standing: Standing, *, now: datetime) -> bool:
@@ -167,13 +174,13 @@ def _proposal(world: World, planned: Planned, *, key: str = "") -> Proposal:
     )
 
 
-def _anew(world: World, record: Record, came: Changed, hands: Hands) -> Proposal:
-    """A fresh plan for what is left of the selection."""
+def _anew(world: World, record: Record, hands: Hands) -> Proposal | None:
+    """A fresh plan for what is left of the selection; None if nothing of it needs a change."""
     selection = selection_of(record.document.content)
     request = request_again(world, selection, made_at=record.document.made_at)
     there = _still_planned(world, request)
     if not there:
-        return _nothing_left(world, record, "; ".join(came.reasons))
+        return None
     planned = _planned(world, replace(request, assets=there), hands)
     return _proposal(world, planned)
 
@@ -191,7 +198,7 @@ def _still_planned(world: World, request: PlanRequest) -> tuple[str, ...]:
     return tuple(action.asset for action in actions)
 
 
-def _nothing_left(world: World, record: Record, why: str) -> Proposal:
+def _nothing_left(world: World, record: Record, why: str) -> Looked:
     task = record.task
     cancel(
         world,
@@ -201,7 +208,7 @@ def _nothing_left(world: World, record: Record, why: str) -> Proposal:
         role=Role.OPERATOR,
         reason=f"nothing is left to change: {why}",
     )
-    return kept(world.tasks.get(task.tenant, task.id))
+    return _as_it_is(world.tasks.get(task.tenant, task.id))
 
 
 def _last_word(world: World, record: Record) -> Gate | None:

@@ -25,7 +25,7 @@ from qlrf_pipelines.services.rollout_move import Mover
 from qlrf_pipelines.services.rollout_seat import Seat
 from qlrf_pipelines.services.rollout_task import follow
 from qlrf_pipelines.services.rollout_watch import Says, look
-from qlrf_pipelines.services.rollout_work import Hands, Work
+from qlrf_pipelines.services.rollout_work import Operators, Work
 
 PARALLEL = 20
 HOLD_SECONDS = 30.0
@@ -70,7 +70,7 @@ def drive(
             rows={row.asset: row for row in world.rollouts.rows(tenant, rollout)},
             hold=timedelta(seconds=hold_seconds),
         )
-        work = Work(world=world, hands=Hands(world, tenant), plan=seat.plan, rollout=taken)
+        work = Work(world=world, operators=Operators(world, tenant), plan=seat.plan, rollout=taken)
         with ThreadPoolExecutor(parallel, thread_name_prefix="rollout") as pool:
             mover = Mover(seat=seat, work=work, pool=pool, parallel=parallel)
             return _Driver(seat, mover).run()

@@ -8,7 +8,7 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import ENDED, Rollout, RolloutState
 from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.planning_weigh import Hands
+from qlrf_pipelines.services.hands import Hands
 
 _NEWEST = 100
 _GOOD = (RolloutState.COMPLETED,)

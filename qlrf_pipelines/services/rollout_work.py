@@ -62,7 +62,7 @@ class Outcome:
     intent: bool = False
 
 
-class Hands:
+class Operators:
     """Every operator a rollout needs, each opened once. Safe to use from many threads."""
 
     def __init__(self, world: World, tenant: TenantId) -> None:
@@ -110,7 +110,7 @@ class Work:
     """What every go of a rollout looks at."""
 
     world: World
-    hands: Hands
+    operators: Operators
     plan: RolloutPlan
     rollout: Rollout
 
@@ -120,7 +120,7 @@ class Work:
             return Outcome(row=row, intent=True)
         target = target_of(row.asset)
         try:
-            found = self.hands.of(target).capture(target)
+            found = self.operators.of(target).capture(target)
         except NotFound as error:
             return Outcome(row=replace(row, detail=str(error)), event=AssetEvent.GONE)
         except Unavailable as error:
@@ -153,7 +153,7 @@ class Work:
         """Let go of what was kept to bring an asset back, as it will not be; one step at a time."""
         target = target_of(row.asset)
         try:
-            return self.hands.of(target).advance(
+            return self.operators.of(target).advance(
                 Operation(
                     token=letting_go_token(self.rollout, row),
                     kind=OperationKind.FINALISE,
@@ -223,7 +223,7 @@ class Work:
         if step.hook is not None and step.hook["type"] == "webhook":
             return self._webhook(row, step.hook, key)
         target = target_of(self._asset_for(row))
-        operator = self.hands.of(target)
+        operator = self.operators.of(target)
         if step.hook is not None:
             kind, parameters = OperationKind.HOOK, _texts(step.hook)
             if row.now_id:
@@ -298,7 +298,7 @@ class Work:
         if row.now_id:
             target = replace(target, id=row.now_id)
         try:
-            operator = self.hands.of(target)
+            operator = self.operators.of(target)
             if check["type"] in _ASKED_OF_CLOUD:
                 return operator.check(target, check)
             wanted = str(check.get("target", ""))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from qlrf_pipelines.domain.approval import Conditions
+from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Permission, Role, may
@@ -59,7 +59,14 @@ def begin(
         not_before=conditions.not_before,
         not_after=conditions.not_after,
     )
-    facts = {"plan": plan.id, "assets": len(plan.assets), "skipped": dict(skipped)}
+    yes = (DecisionKind.APPROVE, DecisionKind.BREAK_GLASS)
+    facts = {
+        "plan": plan.id,
+        "assets": len(plan.assets),
+        "skipped": dict(skipped),
+        "approved_by": [one.by for one in record.current if one.kind in yes],
+        "document": dict(record.document.content),
+    }
     return world.rollouts.open(
         task.tenant,
         Change(

@@ -15,7 +15,7 @@ from qlrf_pipelines.services.planning_facts import Candidate, look
 from qlrf_pipelines.services.planning_request import PlanRequest, narrow
 from qlrf_pipelines.services.planning_targets import targets
 from qlrf_pipelines.services.planning_terms import action_facts
-from qlrf_pipelines.services.submission import ENVIRONMENT_TAG, KIND, POLICY_TAG
+from qlrf_pipelines.services.submission import KIND
 
 BY_ITSELF = (Trigger.DRIFT_TRIGGERED, Trigger.CVE_TRIGGERED, Trigger.SCHEDULED)
 _MOST_OPEN = 500
@@ -106,11 +106,11 @@ def in_the_way(records: Sequence[Record], policy: PatchPolicy, wanted: Due) -> s
     """
     own = person(requester(policy.name))
     for record in records:
-        task, tags = record.task, {} if record.task.launch is None else record.task.launch.tags
-        if tags.get(ENVIRONMENT_TAG) != wanted.environment.value:
+        task, plan = record.task, record.document.content
+        if plan.get("environment") != wanted.environment.value:
             continue
         shared = set(_facts_of(record)) & set(wanted.assets)
-        mine = tags.get(POLICY_TAG) == policy.name and person(task.requested_by) == own
+        mine = plan.get("policy") == policy.name and person(task.requested_by) == own
         if mine and task.state in (TaskState.AWAITING_APPROVAL, TaskState.PLANNED):
             if _facts_of(record) == dict(wanted.facts):
                 return f"task {task.id} asks for exactly that"

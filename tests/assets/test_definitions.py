@@ -98,6 +98,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "lake_upkeep",
         "approved_change",
         "remediation",
+        "rollout",
         "__ASSET_JOB",
     }
     assert {
@@ -110,6 +111,8 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "tenant_sync": "RUNNING",
         "decision_sensor": "RUNNING",
         "expiry_sweep": "RUNNING",
+        "remediation_sensor": "RUNNING",
+        "rollout_reconcile": "RUNNING",
     }
 
 

@@ -19,6 +19,7 @@ from qlrf_pipelines.domain.approval import (
     requirement_for,
     review_due,
     standing,
+    voters,
 )
 from qlrf_pipelines.domain.roles import Permission, Role, may, permissions, person
 from qlrf_pipelines.domain.vocabulary import RiskLevel
@@ -253,3 +254,54 @@ def test_there_are_fifteen_permissions_and_every_role_holds_the_ones_below():
     assert may(Role.ENGINEER, Permission.APPROVE_TASKS)
     assert not may(Role.OPERATOR, Permission.APPROVE_TASKS)
     assert not may(Role.ENGINEER, Permission.APPROVE_EXCEPTIONS)
+
+
+def test_a_requests_own_limits_hold_whatever_approvers_say():
+    opens, closes = NOON + timedelta(hours=4), NOON + timedelta(hours=8)
+    limits = Conditions(not_before=opens, not_after=closes, max_batch=5)
+    wider = Conditions(not_before=NOON, not_after=NOON + timedelta(days=9), max_batch=50)
+
+    came = come(said("approve", conditions=wider), requirement=need(limits=limits))
+
+    assert isinstance(came, Approved)
+    assert came.conditions == limits
+    assert came.until == closes
+
+
+def test_the_platform_approves_only_what_asks_for_nobody():
+    word = said("approve", "autonomy:full_auto", role=Role.VIEWER)
+
+    assert isinstance(come(word), Pending)
+    came = come(word, requirement=need(unattended=True))
+    assert isinstance(came, Approved)
+    assert came.by == ("autonomy:full_auto",)
+
+
+@given(kind=st.sampled_from(DecisionKind), role=st.sampled_from(Role), own=st.booleans())
+def test_the_platform_says_nothing_else_of_any_weight(kind, role, own):
+    name = "Autonomy:full_auto " if own else "autonomy:risk_based"
+    word = said(kind.value, name, role=role, delegate="bob")
+
+    assert isinstance(come(word), Pending)
+    if kind is not DecisionKind.APPROVE:
+        assert isinstance(come(word, requirement=need(unattended=True)), Pending)
+
+
+def test_people_stop_what_the_platform_let_go():
+    words = (said("approve", "autonomy:full_auto"), said("revoke", "bob", number=2))
+
+    assert isinstance(come(*words, requirement=need(unattended=True)), Revoked)
+
+
+def test_voters_are_people_with_the_role_that_gives_their_word_weight():
+    words = (
+        said("delegate", "ann", delegate="dan"),
+        said("approve", "dan", number=2, role=Role.VIEWER),
+        said("approve", "bob", number=3, role=Role.ADMIN),
+        said("approve", "rita", number=4),
+    )
+
+    found = voters(need(quorum=2), words, requester="rita")
+
+    assert set(found) == {("dan", Role.ENGINEER), ("bob", Role.ADMIN)}
+    assert voters(need(unattended=True), [said("approve", "autonomy:x")], requester="r") == ()

@@ -123,3 +123,57 @@ def test_a_broken_glass_stays_marked_until_somebody_else_reviews_it():
         with pytest.raises(Refused, match="neither"):
             say(done, "review", by)
     assert not say(done, "review", "bob").task.review_due
+
+
+FREE = {"approvals": {"required": False}, "autonomy": {"mode": "full_auto"}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"restart": ["i-1"]},
+        FREE | {"approvals": {"required": True}},
+        FREE | {"approvals": {}},
+        FREE | {"approvals": {"required": None}},
+        FREE | {"approvals": "none"},
+        FREE | {"autonomy": {}},
+        {"approvals": {"required": False}},
+    ],
+)
+def test_a_document_that_does_not_say_that_nobody_is_needed_needs_somebody(content):
+    with pytest.raises(Rejected, match="asks for people"):
+        record(content=content, requirement=need(unattended=True))
+
+    asked = record(content=content)
+    with pytest.raises(Refused):
+        say(asked, by="autonomy:full_auto", role=Role.VIEWER)
+
+
+def test_the_platform_approves_under_the_mode_the_document_names_and_no_other():
+    asked = record(content=FREE, requirement=need(unattended=True))
+
+    with pytest.raises(Refused, match="is nobody"):
+        say(asked, by="autonomy:risk_based", role=Role.VIEWER)
+    approved = say(asked, by="autonomy:full_auto", role=Role.VIEWER)
+
+    assert approved.task.state is TaskState.APPROVED
+    assert isinstance(take(approved), Amendment)
+
+
+def test_whether_anybody_is_asked_is_part_of_the_digest():
+    asked = record(content=FREE)
+
+    assert record(content=FREE, requirement=need(unattended=True)).task.digest != asked.task.digest
+
+
+def test_a_window_of_the_request_keeps_an_approval_from_being_ready():
+    opens = NOON + timedelta(hours=4)
+    asked = record(requirement=need(limits=Conditions(not_before=opens)))
+
+    word = said(number=1, kind="approve", digest=asked.task.digest)
+    taken = task_steps.decided(asked, word)
+
+    assert not taken.ready
+    assert taken.task.due_at == opens
+    assert isinstance(take(after(asked, taken)), Approved)
+    assert isinstance(take(after(asked, taken), hours=4), Amendment)

@@ -59,6 +59,16 @@ def test_a_task_is_found_as_it_was_kept(tasks):
     assert found.task.requirement == need()
 
 
+def test_what_a_request_limits_and_whether_it_asks_anybody_is_kept(tasks):
+    limits = Conditions(not_before=NOON + timedelta(hours=1), not_after=None, max_batch=3)
+    asked = need(limits=limits, unattended=True)
+    free = {"approvals": {"required": False}, "autonomy": {"mode": "full_auto"}}
+
+    tasks.submit(ACME, first(content=free, requirement=asked))
+
+    assert tasks.get(ACME, "t-1").task.requirement == asked
+
+
 def test_one_key_is_one_task(tasks):
     tasks.submit(ACME, first("t-1", key="same"))
 

@@ -25,9 +25,9 @@ from qlrf_pipelines.domain.schedules import WeeklyWindow, clock_time
 from qlrf_pipelines.domain.tasks import Document
 from qlrf_pipelines.domain.vocabulary import Environment, Platform
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.hands import Hands
 from qlrf_pipelines.services.planning import make_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
-from qlrf_pipelines.services.planning_weigh import Hands
 from qlrf_pipelines.services.recheck import Changed, Rechecked, Shrunk, Unchanged, recheck
 from tests.fakes.drifted import AT_REST, drifted, fleet, machine, policy, release, rules, world_of
 from tests.fakes.estate import FakeEstate

@@ -73,7 +73,7 @@ def _exec(
     document, parameters = shell(hands, target.id, text)
     asked = Operation(token=COMMENT, kind=OperationKind.HOOK, target=target)
     sent = send(hands, asked, document, parameters)
-    left = float(check.get("timeoutSeconds", EXEC_SECONDS))
+    left = float(check.get("timeout_seconds", EXEC_SECONDS))
     while True:
         found = invocation(hands, sent, target.id)
         status = str(found["Status"]) if found else "Pending"

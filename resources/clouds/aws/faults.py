@@ -65,6 +65,8 @@ NO_CREDENTIALS = (
     sdk.ProfileNotFound,
     sdk.LoginError,
 )
+# There was no connection to send it over.
+NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError)
 # The SDK refused to send it: the connector names something that does not exist.
 MISCONFIGURED = (
     sdk.BaseEndpointResolverError,
@@ -90,14 +92,14 @@ def executing(what: str) -> Iterator[None]:
         Rejected: AWS will never do that; nothing was done.
         Denied: our identity, permission or configuration must change first; nothing was done.
         Unanswered: nobody knows whether it was done.
-        Unavailable: AWS is full, busy or throttling; nothing was done.
+        Unavailable: AWS is full, busy, throttling or out of reach; nothing was done.
     """
     try:
         with translated(what):
             yield
     except Unavailable as error:
         cause = error.__cause__
-        if isinstance(error, Denied):
+        if isinstance(error, Denied) or isinstance(cause, NEVER_SENT):
             raise
         if not isinstance(cause, sdk.ClientError):
             raise Unanswered(str(error)) from error
