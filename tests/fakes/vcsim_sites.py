@@ -98,6 +98,7 @@ class VcsimSites(Sites):
 
         self.vim = vim
         self.vcsim = vcsim()
+        self._ways: dict[tuple[str, str | None], Any] = {}
         self._number.append(1)
         self.names = [f"app{len(self._number)}-{n}" for n in (1, 2)]
         for name in self.names:
@@ -132,9 +133,10 @@ class VcsimSites(Sites):
         def reach(place: Any, keys: Mapping[str, str]) -> Any:
             # Both sides are one process: it dies once.
             if not dying:
-                dying.append(
-                    Dying(plain.calls(place, keys), at=die_at, changes=lambda n, _: n in CHANGES)
-                )
+                if (place.server, place.trust) not in self._ways:
+                    self._ways[place.server, place.trust] = plain.calls(place, keys)
+                way = self._ways[place.server, place.trust]
+                dying.append(Dying(way, at=die_at, changes=lambda n, _: n in CHANGES))
             return dying[0]
 
         return VsphereRecovery(secrets=Secrets(ENV), clock=self.clock, reach=reach)
