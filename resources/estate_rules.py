@@ -13,6 +13,7 @@ from resources.estate_patch_rules import (
     find_patch_problems,
     find_windows_problems,
 )
+from resources.estate_recovery_rules import find_recovery_conflicts, find_recovery_problems
 from resources.estate_yaml import Document, Place
 
 
@@ -32,6 +33,7 @@ def find_conflicts(contracts: Sequence[Contract]) -> Iterator[Problem]:
     yield from _same_names(contracts)
     yield from _unknown_tenants(contracts)
     yield from _same_coordinates([c for c in contracts if c.kind == "GoldenImage"])
+    yield from find_recovery_conflicts(contracts)
 
 
 def _within(contract: Contract) -> Iterator[Problem]:
@@ -49,6 +51,8 @@ def _within(contract: Contract) -> Iterator[Problem]:
         yield from find_patch_problems(contract)
     elif contract.kind == "Exemption":
         yield from _moment_at(contract, ("spec", "expiresAt"))
+    else:
+        yield from find_recovery_problems(contract)
 
 
 def _moment_at(contract: Contract, place: Place) -> Iterator[Problem]:

@@ -27,10 +27,11 @@ QUERIES = (
 
 @click.command("demo")
 @click.option("--approve", is_flag=True, help="Go on: approve what waits, and carry it out.")
+@click.option("--drill", is_flag=True, help="Fail a real PostgreSQL over and back, measured.")
 @json_option
 @click.pass_obj
-def command(settings: Settings, *, approve: bool, as_json: bool) -> int:
-    """Run the demonstration on a local AWS API.
+def command(settings: Settings, *, approve: bool, drill: bool, as_json: bool) -> int:
+    """Run the demonstration on a local AWS API, or with --drill a disaster-recovery drill.
 
     Two tenants over two accounts and three regions are discovered, scored and published; then
     the world moves and it happens again. Exit code 3 is part of the story: one region fails.
@@ -38,9 +39,14 @@ def command(settings: Settings, *, approve: bool, as_json: bool) -> int:
 
     It ends with a plan that waits for approval. --approve goes on from there: somebody else
     approves it, machines are replaced behind a canary, and then a bad canary is brought back.
+
+    With --drill, two PostgreSQL servers play two sites, a shop writes orders, and one site is cut
+    off: the job fails over, measures RTO and RPO, fails back, and leaves the evidence as a PDF.
     """
     if approve:
         return _approve(settings, as_json=as_json)
+    if drill:
+        return _drill(settings, as_json=as_json)
     from qlrf_pipelines.demo.story import tell
     from qlrf_pipelines.operate.progress import ConsoleProgress
 
@@ -51,6 +57,26 @@ def command(settings: Settings, *, approve: bool, as_json: bool) -> int:
     else:
         _show(story, settings)
     return 1 if story.false_deletions else 0
+
+
+def _drill(settings: Settings, *, as_json: bool) -> int:
+    from qlrf_pipelines.cli.drill_text import shown
+    from qlrf_pipelines.demo.drill import tell_drill
+    from qlrf_pipelines.operate.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        story = tell_drill(settings, progress)
+    if as_json:
+        emit_json(story.as_json())
+    else:
+        click.echo(shown(story.record))
+        click.echo(
+            f"\nThe shop's own books: {story.shop.promised} orders promised, {story.shop.lost} of "
+            f"them lost, closed for {story.shop.closed_seconds:.2f} s at the longest."
+        )
+        click.echo(f"Evidence: {story.entries} entries in the ledger, chain verified.")
+        click.echo(f"For an auditor: {_short(story.pdf)}")
+    return 0 if story.record.drill.outcome == "passed" else 1
 
 
 def _approve(settings: Settings, *, as_json: bool) -> int:
