@@ -8,7 +8,13 @@ import pytest
 from qlrf_pipelines.domain.drills import Outcome, Phase
 from qlrf_pipelines.domain.operations import Health, HealthReport
 from qlrf_pipelines.domain.recovery import Side
-from qlrf_pipelines.domain.recovery_plans import CanaryWrites, DrillType, ProbeRule, ProbeType
+from qlrf_pipelines.domain.recovery_plans import (
+    CanaryWrites,
+    DrillType,
+    ProbePace,
+    ProbeRule,
+    ProbeType,
+)
 from qlrf_pipelines.ports.probes import Probes
 from tests.fakes.drill_house import DrillHouse
 from tests.fakes.drilled import plan
@@ -65,7 +71,14 @@ def sites(request: pytest.FixtureRequest) -> Sites:
 
 def house(sites: Sites) -> DrillHouse:
     probe = ProbeRule(name="web", type=ProbeType.TCP, target="service", test_target="isolated")
-    made = plan(groups=((sites.member,),), probes=(probe,), canary=CanaryWrites())
+    made = plan(
+        groups=((sites.member,),),
+        probes=(probe,),
+        canary=CanaryWrites(),
+        # The stopwatch runs ahead of a platform that takes real moments to answer.
+        pace=ProbePace(interval_seconds=1, timeout_seconds=1, within_seconds=1_000_000),
+        move_seconds=1_000_000,
+    )
     adapter = sites.adapter()
     overrides: dict[str, Any] = {
         "recovery": {adapter.name: adapter},
