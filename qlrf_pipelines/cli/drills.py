@@ -92,8 +92,8 @@ def list_command(
 @click.option("--all", "everything", is_flag=True, help="Also plans that are fresh or never due.")
 @json_option
 @click.pass_obj
-def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: bool) -> int:
-    """List recovery plans that must be drilled; exit code 3 if there is one."""
+def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """List recovery plans that must be drilled."""
     from qlrf_pipelines.services import drills
 
     world = _world(settings)
@@ -102,7 +102,6 @@ def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: 
     found = drills.due_drills(world, names)
     rows = [drill_text.due_facts(one) for one in found if everything or one.due]
     emit_rows(rows, as_json=as_json, columns=drill_text.DUE_COLUMNS, empty="No drill is due.")
-    return 3 if any(one.due for one in found) else 0
 
 
 @group.command("start")

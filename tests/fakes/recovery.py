@@ -67,7 +67,7 @@ class FakeMember:
             self.written.append((drill, number))
             self.there[side].add((drill, number))
             if side is Side.PRIMARY:
-                ready = self.written[: len(self.written) - self.lag]
+                ready = self.written[: max(0, len(self.written) - self.lag)]
                 self.there[Side.RECOVERY].update(ready)
 
     def move(self, move: Move) -> Progress:
