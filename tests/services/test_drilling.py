@@ -396,3 +396,14 @@ def test_a_partial_drill_names_its_members():
         house.start(DrillType.PARTIAL)
     with pytest.raises(Rejected, match="no member"):
         house.start(DrillType.PARTIAL, only=("web",))
+
+
+def test_a_standby_that_answers_before_it_was_failed_over_proves_nothing():
+    house = DrillHouse()
+    house.database.polls = {MoveKind.FAIL_OVER: 10}
+    house.database.answers_as_standby = True
+
+    drill = house.run()
+
+    assert drill.outcome is Outcome.PASSED
+    assert drill.result["rto"]["seconds"] >= 10.0
