@@ -98,6 +98,7 @@ class VcsimSites(Sites):
 
         self.vim = vim
         self.vcsim = vcsim()
+        self._ways: dict[tuple[str, str | None], Any] = {}
         self._number.append(1)
         self.names = [f"app{len(self._number)}-{n}" for n in (1, 2)]
         for name in self.names:
@@ -132,9 +133,10 @@ class VcsimSites(Sites):
         def reach(place: Any, keys: Mapping[str, str]) -> Any:
             # Both sides are one process: it dies once.
             if not dying:
-                dying.append(
-                    Dying(plain.calls(place, keys), at=die_at, changes=lambda n, _: n in CHANGES)
-                )
+                if (place.server, place.trust) not in self._ways:
+                    self._ways[place.server, place.trust] = plain.calls(place, keys)
+                way = self._ways[place.server, place.trust]
+                dying.append(Dying(way, at=die_at, changes=lambda n, _: n in CHANGES))
             return dying[0]
 
         return VsphereRecovery(secrets=Secrets(ENV), clock=self.clock, reach=reach)
@@ -174,6 +176,15 @@ class VcsimSites(Sites):
             )
             spec = self.vim.vm.ConfigSpec(extraConfig=[option])
             self.vcsim.done(clone.ReconfigVM_Task(spec))
+
+    def a_failed_task(self) -> str:
+        """The id of a task that has failed: there is no such guest."""
+        spec = self.vim.vm.ConfigSpec(guestId="nobody")
+        task = self.vcsim.machine("DC0_H0_VM0").ReconfigVM_Task(spec)
+        end = time.monotonic() + 30
+        while task.info.state != "error":
+            assert time.monotonic() < end, task.info.state
+        return str(task._moId)
 
     def _make(self, name: str) -> None:
         template = self.vcsim.machine("DC0_H0_VM0")

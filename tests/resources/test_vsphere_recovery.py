@@ -7,7 +7,7 @@ import pytest
 from qlrf_pipelines.domain.errors import Denied, Unavailable
 from qlrf_pipelines.domain.operations import Status
 from qlrf_pipelines.domain.recovery import MoveKind, ReplicationStatus, Serving, Side
-from tests.fakes.recovery_sites import DRILL, a_move, finish
+from tests.fakes.recovery_sites import DRILL, a_move, again, finish
 from tests.fakes.vcsim_sites import ISOLATED, PRODUCTION, REFERENCES, VcsimSites
 
 pytestmark = pytest.mark.real
@@ -141,6 +141,31 @@ def test_a_certificate_nobody_vouches_for_is_not_believed(sites: VcsimSites) -> 
 
     with pytest.raises(Unavailable, match="certificate"):
         sites.session().leftovers(DRILL)
+
+
+def test_a_task_that_fails_later_fails_the_move_with_its_reason(sites: VcsimSites) -> None:
+    finish(sites, a_move(ISOLATE))
+    finish(sites, a_move(FAIL_OVER))
+    began = sites.session().advance(a_move(MoveKind.FAIL_BACK))
+    broken = {"side": "recovery", "tasks": {"clone": sites.a_failed_task()}}
+
+    progress = sites.session().advance(again(a_move(MoveKind.FAIL_BACK), broken))
+
+    assert began.status is Status.RUNNING
+    assert progress.status is Status.FAILED
+    assert "clone: InvalidArgument" in progress.detail
+
+
+def test_a_second_request_for_what_is_done_already_begins_nothing(sites: VcsimSites) -> None:
+    place = sites.adapter(shared=False).open(sites.member)
+    finish(sites, a_move(ISOLATE), place)
+    before = sites.world()
+
+    # As the move's first call, made by a process that died before it could say so.
+    for _ in range(2):
+        assert finish(sites, a_move(ISOLATE), place).status is Status.SUCCEEDED
+
+    assert sites.world() == before
 
 
 def test_the_production_network_is_where_the_switch_leads(sites: VcsimSites) -> None:

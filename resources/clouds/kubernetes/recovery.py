@@ -211,13 +211,19 @@ class KubernetesSession(SteppedSession):
         if move.test:
             return succeeded("A test has moved nothing; there is nothing to bring back.")
         owner = self._owner(move.drill)
-        waiting = [str(w) for w in self._held(move.drill) if not self._primary.give_back(w, owner)]
+        waiting = [
+            str(w)
+            for w in self._held(move.drill)
+            if not self._primary.give_back(w, owner, down=False)
+        ]
         if waiting:
             return running(f"Waiting for the pods of {', '.join(waiting)} to be ready.")
         if self._service is not None and not self._service.give_back(owner):
             return running("Switching the Service back.", poll_seconds=0.5)
         leaving = [
-            str(w) for w in self._raised(move.drill) if not self._recovery.give_back(w, owner)
+            str(w)
+            for w in self._raised(move.drill)
+            if not self._recovery.give_back(w, owner, down=True)
         ]
         if leaving:
             return running(f"Waiting for the pods of {', '.join(leaving)} to end.")
@@ -236,7 +242,9 @@ class KubernetesSession(SteppedSession):
             )
         owner = self._owner(move.drill)
         leaving = [
-            str(w) for w in self._raised(move.drill) if not self._recovery.give_back(w, owner)
+            str(w)
+            for w in self._raised(move.drill)
+            if not self._recovery.give_back(w, owner, down=True)
         ]
         if leaving:
             return running(f"Waiting for the pods of {', '.join(leaving)} to end.")

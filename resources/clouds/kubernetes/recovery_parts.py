@@ -83,7 +83,8 @@ class Workloads:
         """
         found = self.needed(workload)
         if owned(found, owner):
-            if wanted(found) == replicas:
+            # More than asked for is an autoscaler's doing; a fence is zero and nothing else.
+            if wanted(found) == replicas or 0 < replicas < wanted(found):
                 return True
             self._calls.patch(workload.path, _change(found, {}, {"replicas": replicas}))
             return False
@@ -102,13 +103,13 @@ class Workloads:
         self._calls.patch(workload.path, _change(found, annotations, {"replicas": replicas}))
         return False
 
-    def give_back(self, workload: Workload, owner: Owner) -> bool:
-        """Set a workload's replicas to what they were; whether it rests there already."""
+    def give_back(self, workload: Workload, owner: Owner, *, down: bool) -> bool:
+        """Set a workload's replicas to what they were, up or down; whether it rests there."""
         found = self.read(workload)
         if found is None or not owned(found, owner):
             return True
-        before = int(marks(found)[BEFORE])
-        if wanted(found) != before:
+        before, now = int(marks(found)[BEFORE]), wanted(found)
+        if now > before if down else now < before:
             self._calls.patch(workload.path, _change(found, {}, {"replicas": before}))
             return False
         return settled(found)

@@ -84,13 +84,14 @@ class VsphereSession(SteppedSession):
 
     def moves(self) -> Mapping[MoveKind, Step]:
         """All five moves."""
-        return {
+        steps = {
             MoveKind.ISOLATE: self._isolate,
             MoveKind.FAIL_OVER: self._fail_over,
             MoveKind.SWITCH: self._switch,
             MoveKind.FAIL_BACK: self._fail_back,
             MoveKind.CLEAN_UP: self._clean_up,
         }
+        return {kind: self._watched(step) for kind, step in steps.items()}
 
     def replication(self) -> Replication:
         """The age of the oldest machine's newest snapshot; see the port."""
@@ -139,36 +140,32 @@ class VsphereSession(SteppedSession):
                     f"{machine.name} is fenced by drill {other}; fail that one back first."
                 )
         on = [machine for machine in machines if machine.power != OFF]
+        tasks = {}
         for machine in on:
             if FENCED not in machine.marks:
-                self._primary.mark(machine, FENCED, move.drill)
+                tasks[machine.name] = self._primary.mark(machine, FENCED, move.drill)
             else:
-                self._primary.power_off(machine)
+                tasks[machine.name] = self._primary.power_off(machine)
         if on:
-            return running(f"Stopping {_names(on)}.", poll_seconds=1.0)
+            return _begun(f"Stopping {_names(on)}.", Side.PRIMARY, tasks)
         return succeeded("Every declared machine is off.")
 
     def _fail_over(self, move: Move) -> Progress:
-        tasks: Mapping[str, str] = move.checkpoint.get("tasks", {})
-        for name, task in tasks.items():
-            if (why := self._recovery.failure(task)) is not None:
-                return failed(f"Cloning {name} failed: {why}", move.checkpoint)
         clones = {clone.marks.get(SOURCE): clone for clone in self._of(move.drill)}
         missing = [name for name in self._settings.machines if name not in clones]
         if missing:
             return self._clone(missing, move)
         off = [clone for clone in clones.values() if clone.power != ON]
-        for clone in off:
-            self._recovery.power_on(clone)
+        tasks = {clone.name: self._recovery.power_on(clone) for clone in off}
         if off:
-            return running(f"Starting {_names(off)}.", move.checkpoint, poll_seconds=1.0)
+            return _begun(f"Starting {_names(off)}.", Side.RECOVERY, tasks)
         waiting = [c for c in clones.values() if self._settings.tools and not c.tools]
         if waiting:
             return running(f"Waiting for the guests of {_names(waiting)}.", move.checkpoint)
         return succeeded(f"{_names(list(clones.values()))} run, isolated.", move.checkpoint)
 
     def _clone(self, missing: Sequence[str], move: Move) -> Progress:
-        tasks = dict(move.checkpoint.get("tasks", {}))
+        tasks: dict[str, str | None] = dict(move.checkpoint.get("tasks", {}))
         for name in missing:
             if name in tasks:
                 continue
@@ -176,16 +173,14 @@ class VsphereSession(SteppedSession):
             marks = {DRILL: move.drill, MEMBER: self._settings.member, SOURCE: name, FENCED: ""}
             note = f"Made by QL-RF drill {move.drill} for member {self._settings.member}."
             # A name is taken once per folder: a second call makes no second clone.
-            task = self._recovery.clone(
+            tasks[name] = self._recovery.clone(
                 source,
                 f"{self._prefix()}{digest(move.drill, name, length=12)}",
                 to=self._settings.destination,
                 marks=marks,
                 note=note,
             )
-            if task is not None:
-                tasks[name] = task
-        return running(f"Cloning {', '.join(missing)}.", {"tasks": tasks}, poll_seconds=2.0)
+        return _begun(f"Cloning {', '.join(missing)}.", Side.RECOVERY, tasks)
 
     def _switch(self, move: Move) -> Progress:
         if move.test:
@@ -199,10 +194,9 @@ class VsphereSession(SteppedSession):
             raise Refused(f"{_names(on)} still runs in the network; isolate first.")
         network = self._settings.destination.network
         outside = [c for c in clones if not self._recovery.in_network(c, network)]
-        for clone in outside:
-            self._recovery.plug(clone, network)
+        tasks = {clone.name: self._recovery.plug(clone, network) for clone in outside}
         if outside:
-            return running(f"Moving {_names(outside)} into {network}.", poll_seconds=1.0)
+            return _begun(f"Moving {_names(outside)} into {network}.", Side.RECOVERY, tasks)
         return succeeded(f"{_names(clones)} are in {network}.")
 
     def _fail_back(self, move: Move) -> Progress:
@@ -210,20 +204,17 @@ class VsphereSession(SteppedSession):
             return succeeded("A test has moved nothing; there is nothing to bring back.")
         # The recovery side leaves first: both have the same addresses.
         on = [clone for clone in self._of(move.drill) if clone.power != OFF]
-        for clone in on:
-            self._recovery.power_off(clone)
+        tasks = {clone.name: self._recovery.power_off(clone) for clone in on}
         if on:
-            return running(f"Stopping {_names(on)} of the recovery side.", poll_seconds=1.0)
+            return _begun(f"Stopping {_names(on)} of the recovery side.", Side.RECOVERY, tasks)
         fenced = self._marked(move.drill)
         resting = [machine for machine in fenced if machine.power != ON]
-        for machine in resting:
-            self._primary.power_on(machine)
+        tasks = {machine.name: self._primary.power_on(machine) for machine in resting}
         if resting:
-            return running(f"Starting {_names(resting)}.", poll_seconds=1.0)
-        for machine in fenced:
-            self._primary.mark(machine, FENCED, "")
+            return _begun(f"Starting {_names(resting)}.", Side.PRIMARY, tasks)
+        tasks = {machine.name: self._primary.mark(machine, FENCED, "") for machine in fenced}
         if fenced:
-            return running(f"{_names(fenced)} run again.", poll_seconds=1.0)
+            return _begun(f"{_names(fenced)} run again.", Side.PRIMARY, tasks)
         return succeeded("The primary side serves; the recovery side is off.")
 
     def _clean_up(self, move: Move) -> Progress:
@@ -234,14 +225,30 @@ class VsphereSession(SteppedSession):
                 "removed."
             )
         clones = self._of(move.drill)
-        for clone in clones:
-            if clone.power == OFF:
+        tasks = {
+            clone.name: (
                 self._recovery.destroy(clone)
-            else:
-                self._recovery.power_off(clone)
+                if clone.power == OFF
+                else self._recovery.power_off(clone)
+            )
+            for clone in clones
+        }
         if clones:
-            return running(f"Removing {_names(clones)}.", poll_seconds=1.0)
+            return _begun(f"Removing {_names(clones)}.", Side.RECOVERY, tasks)
         return succeeded("Nothing of the drill is left.")
+
+    def _watched(self, step: Step) -> Step:
+        """A step that is not taken if a task begun by the one before it has failed."""
+
+        def take(move: Move) -> Progress:
+            primary = move.checkpoint.get("side") == Side.PRIMARY
+            calls = self._primary if primary else self._recovery
+            for name, task in move.checkpoint.get("tasks", {}).items():
+                if (why := calls.failure(task)) is not None:
+                    raise Refused(f"{name}: {why}")
+            return step(move)
+
+        return take
 
     def _declared(self) -> list["Machine"]:
         found = {name: self._primary.named(name) for name in self._settings.machines}
@@ -314,6 +321,11 @@ def _seen(look: Callable[[], Serving]) -> Serving:
         return look()
     except (Unavailable, Refused):
         return Serving.UNKNOWN
+
+
+def _begun(detail: str, side: Side, tasks: Mapping[str, str | None]) -> Progress:
+    known = {name: task for name, task in tasks.items() if task is not None}
+    return running(detail, {"side": side.value, "tasks": known}, poll_seconds=1.0)
 
 
 def _names(machines: Sequence["Machine"]) -> str:

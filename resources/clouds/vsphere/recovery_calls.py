@@ -7,7 +7,7 @@ properties that a vCenter leaves unset.
 import http.client
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +30,13 @@ _PROPERTIES = (
     "snapshot",
 )
 _Collector = vmodl.query.PropertyCollector
+# What a second request is told while the first is carried out, or was: the next look tells.
+_UNDER_WAY = (
+    vim.fault.ConcurrentAccess,
+    vim.fault.DuplicateName,
+    vim.fault.InvalidPowerState,
+    vim.fault.TaskInProgress,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,10 @@ class Machine:
 
 
 class VsphereCalls:
-    """One vCenter as one user sees it. Safe to use from many threads."""
+    """One vCenter as one user sees it. Safe to use from many threads.
+
+    What changes something begins a task and gives its id: nobody waits for it here.
+    """
 
     def __init__(self, place: Vcenter, keys: Mapping[str, str], *, timeout: float) -> None:
         self._place = place
@@ -80,28 +90,28 @@ class VsphereCalls:
                 view.Destroy()
             return self._read(refs) if refs else []
 
-    def mark(self, machine: Machine, key: str, value: str) -> None:
+    def mark(self, machine: Machine, key: str, value: str) -> str | None:
         """Set one of a machine's qlrf.* keys; an empty value removes it."""
         spec = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key=key, value=value)])
-        self._begin(f"marking {machine.name}", lambda: machine.ref.ReconfigVM_Task(spec))
+        return self._begin(f"marking {machine.name}", lambda: machine.ref.ReconfigVM_Task(spec))
 
-    def power_on(self, machine: Machine) -> None:
+    def power_on(self, machine: Machine) -> str | None:
         """Begin to power a machine on."""
-        self._begin(f"starting {machine.name}", lambda: machine.ref.PowerOnVM_Task(None))
+        return self._begin(f"starting {machine.name}", lambda: machine.ref.PowerOnVM_Task(None))
 
-    def power_off(self, machine: Machine) -> None:
+    def power_off(self, machine: Machine) -> str | None:
         """Begin to power a machine off."""
-        self._begin(f"stopping {machine.name}", lambda: machine.ref.PowerOffVM_Task())
+        return self._begin(f"stopping {machine.name}", lambda: machine.ref.PowerOffVM_Task())
 
-    def destroy(self, machine: Machine) -> None:
+    def destroy(self, machine: Machine) -> str | None:
         """Begin to remove a machine and its disks."""
-        self._begin(f"removing {machine.name}", lambda: machine.ref.Destroy_Task())
+        return self._begin(f"removing {machine.name}", lambda: machine.ref.Destroy_Task())
 
-    def plug(self, machine: Machine, network: str) -> None:
+    def plug(self, machine: Machine, network: str) -> str | None:
         """Begin to put a machine's network cards into a port group."""
         with self._spoken(f"network {network}"):
             spec = vim.vm.ConfigSpec(deviceChange=self._plugged(machine.cards, network))
-        self._begin(f"moving {machine.name}", lambda: machine.ref.ReconfigVM_Task(spec))
+        return self._begin(f"moving {machine.name}", lambda: machine.ref.ReconfigVM_Task(spec))
 
     def in_network(self, machine: Machine, network: str) -> bool:
         """Whether every network card of a machine is in a port group."""
@@ -112,10 +122,7 @@ class VsphereCalls:
     def clone(
         self, source: Machine, name: str, *, to: Destination, marks: Mapping[str, str], note: str
     ) -> str | None:
-        """Begin to clone a machine's newest snapshot into the isolated port group; the task's id.
-
-        None if a machine of that name is there, or is being made.
-        """
+        """Begin to clone a machine's newest snapshot into the isolated port group."""
         with self._spoken(f"cloning {source.name}"):
             location = vim.vm.RelocateSpec(pool=self._below(f"host/{to.pool}", vim.ResourcePool))
             if to.datastore:
@@ -133,11 +140,9 @@ class VsphereCalls:
                 powerOn=False,
                 template=False,
             )
-            try:
-                task = source.ref.CloneVM_Task(folder, name, spec)
-            except vim.fault.DuplicateName:
-                return None
-            return str(task._moId)
+        return self._begin(
+            f"cloning {source.name}", lambda: source.ref.CloneVM_Task(folder, name, spec)
+        )
 
     def failure(self, task: str) -> str | None:
         """Why a task failed; None if it has not, or nobody remembers it."""
@@ -147,13 +152,17 @@ class VsphereCalls:
                 info = vim.Task(task, self._open._stub).info
             except vmodl.fault.ManagedObjectNotFound:
                 return None
-            if info.state != vim.TaskInfo.State.error or _is_duplicate(info.error):
+            if info.state != vim.TaskInfo.State.error or isinstance(info.error, _UNDER_WAY):
                 return None
             return _said(info.error)
 
-    def _begin(self, what: str, begin: Any) -> None:  # noqa: ANN401
+    def _begin(self, what: str, begin: Callable[[], Any]) -> str | None:
+        """Begin a task; its id, or None if the same is under way or done already."""
         with self._spoken(what):
-            begin()
+            try:
+                return str(begin()._moId)
+            except _UNDER_WAY:
+                return None
 
     def _content(self) -> Any:  # noqa: ANN401  made at run time
         with self._lock:
@@ -277,10 +286,6 @@ def _where(backing: Any) -> tuple[str, str]:  # noqa: ANN401
     if port is not None:
         return "port group", str(port.portgroupKey)
     return "network", str(getattr(backing, "deviceName", ""))
-
-
-def _is_duplicate(error: object) -> bool:
-    return isinstance(error, vim.fault.DuplicateName)
 
 
 def _said(error: Any) -> str:  # noqa: ANN401
