@@ -4,10 +4,12 @@
 
 Reads one JSON request a line (`rollout`, `point`, `seed`), forks a driver for it, and answers with
 how the driver ended: a process is new each time, what it imports is not. `point` counts over every
-call to the cloud and every step that is kept; 0 is never. The cloud is a folder: what was done to
+call to the cloud and every step that is kept; 0 is never, -1 is when something is sent to a frail
+machine. The cloud is a folder: what was done to
 it is a file per token, and every call is a line of its log.
 """
 
+import importlib
 import json
 import os
 import random
@@ -63,7 +65,7 @@ class FolderCloud(Executor, Operator):
     platform = Platform.AWS
     version = "folder/1"
 
-    def __init__(self, folder: Path, reached: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, folder: Path, reached: Callable[[str], None] = lambda where: None) -> None:
         self.folder = folder
         self._reached = reached
         for name in ("effects", "images"):
@@ -73,7 +75,7 @@ class FolderCloud(Executor, Operator):
         return self
 
     def capture(self, target: Target) -> Mapping[str, Any]:
-        self._reached()
+        self._reached("")
         return {"image": self.image(target.id)}
 
     def image(self, name: str) -> str:
@@ -82,13 +84,13 @@ class FolderCloud(Executor, Operator):
 
     def advance(self, operation: Operation) -> Progress:
         self._log(operation)
-        self._reached()
+        self._reached(FRAGILE if self._cannot_tell(operation) else "")
         effect = self.folder / "effects" / operation.token
         if not effect.exists():
             if operation.begun and self._cannot_tell(operation):
                 return Progress(status=Status.UNKNOWN, detail="nobody knows whether it was sent")
             self._do(operation, effect)
-        self._reached()
+        self._reached("")
         return Progress(status=Status.SUCCEEDED, detail="done")
 
     def _cannot_tell(self, operation: Operation) -> bool:
@@ -117,7 +119,7 @@ class FolderCloud(Executor, Operator):
             log.write(f"{operation.token} {operation.kind} {operation.target.id} {how}\n")
 
     def check(self, target: Target, check: Mapping[str, Any]) -> HealthReport:
-        self._reached()
+        self._reached("")
         sick = SICK in target.id and self.image(target.id) != "ami-old"
         return HealthReport(health=Health.UNHEALTHY if sick else Health.HEALTHY, why="so it is")
 
@@ -128,7 +130,7 @@ class FolderCloud(Executor, Operator):
 class Mortal:
     """Passes everything on; before, during and after each kept step it may be the end."""
 
-    def __init__(self, inner: Any, reached: Callable[[], None]) -> None:
+    def __init__(self, inner: Any, reached: Callable[[str], None]) -> None:
         self._inner = inner
         self._reached = reached
 
@@ -139,12 +141,12 @@ class Mortal:
     def _amend(self, tenant: TenantId, named: str, step: Callable[[Any], Any], **parts: Any) -> Any:
         def during(found: Any) -> Any:
             taken = step(found)
-            self._reached()
+            self._reached("")
             return taken
 
-        self._reached()
+        self._reached("")
         after = self._inner.amend(tenant, named, during, **parts)
-        self._reached()
+        self._reached("")
         return after
 
 
@@ -172,17 +174,17 @@ def world_of(settings: Settings, cloud: FolderCloud, started: float, **parts: An
 
 
 class Fate:
-    """Kills this process at the n-th point that is reached."""
+    """Kills this process at the n-th point that is reached, or at the first frail one for -1."""
 
     def __init__(self, point: int, seed: int) -> None:
-        self._left = point
+        self._point = self._left = point
         self._random = random.Random(seed)
         self._door = threading.Lock()
 
-    def __call__(self) -> None:
+    def __call__(self, where: str) -> None:
         with self._door:
             self._left -= 1
-            if self._left == 0:
+            if self._left == 0 or (self._point < 0 and where == FRAGILE):
                 os.kill(os.getpid(), signal.SIGKILL)
             # Another order of the threads each time.
             nap = self._random.random() / 500
@@ -206,6 +208,8 @@ def drive_once(folder: Path, url: str, started: float, wanted: Mapping[str, Any]
 
 def main(folder: Path, url: str, started: float) -> None:
     """Answer one request after the other."""
+    for name in ("ledger", "locks", "rollouts", "sessions", "tasks"):
+        importlib.import_module(f"resources.database.{name}")  # here, not in every driver
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -101,6 +101,7 @@ class Begun:
             street.cloud,  # type: ignore[arg-type]
             rollouts=street.world.rollouts,
             locks=street.world.locks,
+            ids=street.world.ids,
             **parts,
         )
         self.house.begin()
@@ -161,8 +162,8 @@ def street(tmp_path: Path, postgres: Any) -> Iterator[Street]:
     assert verify_chain(made.world.ledger.entries(ACME)) > 0
 
 
-FORWARD = range(1, 68, 3)
-BACK = range(2, 60, 4)
+FORWARD = range(1, 64, 5)
+BACK = range(2, 62, 6)
 
 
 def test_a_driver_killed_at_any_point_is_followed_by_one_that_finishes(street: Street) -> None:
@@ -193,7 +194,7 @@ def test_a_driver_killed_on_the_way_back_is_followed_by_one_that_brings_all_back
     assert died > len(BACK) * 0.8
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_drivers_killed_again_and_again_change_every_asset_once(street: Street, seed: int) -> None:
     chance = random.Random(seed)
     begun = street.begin("a", "b", SICK if seed % 2 else "c", "d")
@@ -207,19 +208,18 @@ def test_drivers_killed_again_and_again_change_every_asset_once(street: Street, 
 
 
 def test_what_a_killed_driver_may_have_sent_is_held_and_never_sent_again(street: Street) -> None:
-    states = set()
-    for point in range(4, 44, 4):
-        begun = street.begin("a", FRAGILE, "c", FRAGILE + "-too")
+    begun = street.begin("a", FRAGILE, "c", "d")
 
-        begun.drive(point=point, seed=point)
-        ended = begun.drive_to_its_end()
+    assert begun.drive(point=-1) == -signal.SIGKILL
+    held = begun.drive_to_its_end()
 
-        begun.check()
-        states.add(ended.state.value)
-        if ended.state == "held":
-            rollouts.retry(street.world, ACME, begun.house.id, **as_engineer())
-            begun.drive_to_its_end()
-            begun.check()
-            rollouts.cancel(street.world, ACME, begun.house.id, **as_engineer(reason="looked"))
-            assert begun.house.task_state() == "cancelled"
-    assert states == {"completed", "held"}
+    assert held.state == "held"
+    assert "nobody knows" in held.reason
+    begun.check()
+    assert sum(begun.effects().values()) <= 2
+    rollouts.retry(street.world, ACME, begun.house.id, **as_engineer())
+    assert begun.drive_to_its_end().state == "held"
+    begun.check()
+    rollouts.cancel(street.world, ACME, begun.house.id, **as_engineer(reason="looked at it"))
+    assert begun.house.task_state() == "cancelled"
+    assert street.world.rollouts.with_work(ACME, now=begun.house.clock.now()) == []
