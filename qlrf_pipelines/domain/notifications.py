@@ -169,7 +169,7 @@ class Note:
 
 
 def listeners(document: Mapping[str, Any]) -> tuple[Notification, ...]:
-    """Who hears of a plan's rollout; what is no listener, in a document that is no plan, is none."""
+    """Who hears of a plan's rollout; what is no listener, as in no plan, hears nothing."""
     given = document.get("notifications")
     found = [_listener(one) for one in given] if isinstance(given, list | tuple) else []
     return tuple(one for one in found if one is not None)
@@ -180,7 +180,9 @@ def _listener(given: object) -> Notification | None:
         return None
     channel, target, events = (given.get(name) for name in ("channel", "target", "events"))
     seconds = given.get("progress_every_seconds")
-    if channel not in set(Channel) or not isinstance(target, str) or not target:
+    if not isinstance(channel, str) or channel not in set(Channel):
+        return None
+    if not isinstance(target, str) or not target:
         return None
     if not isinstance(events, list | tuple) or not isinstance(seconds, int) or seconds < 1:
         return None
@@ -189,29 +191,6 @@ def _listener(given: object) -> Notification | None:
         target=target,
         events=tuple(str(event) for event in events),
         progress_every=timedelta(seconds=seconds),
-    )
-
-
-def key(self) -> str:
-        """Its name, and the promise that it is queued once."""
-        return self.message.key
-
-    @property
-    def place(self) -> tuple[Channel, str]:
-        """Where it goes."""
-        return self.channel, self.target
-
-
-def listeners(document: Mapping[str, Any]) -> tuple[Notification, ...]:
-    """Who hears of a plan's rollout; nobody, if the document is no plan with notifications."""
-    return tuple(
-        Notification(
-            channel=one["channel"],
-            target=one["target"],
-            events=tuple(one["events"]),
-            progress_every=timedelta(seconds=one["progress_every_seconds"]),
-        )
-        for one in document.get("notifications", ())
     )
 
 

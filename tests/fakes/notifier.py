@@ -8,7 +8,7 @@ from qlrf_pipelines.ports.notifier import Notifier
 
 
 class FakeNotifier(Notifier):
-    """Takes everything, unless `refuse` raises for it; keeps what it took, and what it was asked."""
+    """Takes everything unless `refuse` raises; keeps what it took, and what it was asked."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[Message, Place, str]] = []
