@@ -96,7 +96,7 @@ def test_waits_double_and_end_after_a_day_with_evidence_of_who_was_not_told() ->
     assert note.state is NoteState.LOST
     assert note.attempts < 110
     assert fact["key"] == note.key
-    assert fact["channel"], fact["target"] == ("slack", "#ops")
+    assert (fact["channel"], fact["target"]) == ("slack", "#ops")
     assert "nobody answers" in fact["why"]
     desk.clock.advance(hours=24)
     desk.tick()
