@@ -1,9 +1,24 @@
 """What a rollout writes as evidence, its listeners hear."""
 
-from qlrf_pipelines.services import rollouts
+import pytest
+
+from qlrf_pipelines.domain.notifications import listeners
+from qlrf_pipelines.services import planning_terms, rollouts
+from resources.estate import FolderEstate
 from sensors.notifications import Cursor, tell
 from tests.services.notified import listening_house
 from tests.services.rollout_house import ACME, as_engineer, minutes
+from tests.tools.check import CONTRACTS
+
+
+@pytest.mark.parametrize("name", ["critical-security", "kubernetes-rolling"])
+def test_a_plan_keeps_who_its_policy_names(name: str) -> None:
+    shipped = FolderEstate(CONTRACTS / "examples").load().patches
+    policy = next(one for one in shipped if one.name == name)
+    heard = planning_terms.notifications(policy)
+
+    assert listeners({"notifications": list(heard)}) == policy.notifications
+    assert planning_terms.notifications(None) == ()
 
 
 def test_a_policy_s_listeners_hear_a_whole_rollout_once() -> None:
