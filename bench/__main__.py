@@ -12,7 +12,9 @@ import platform
 import sys
 from pathlib import Path
 
-MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo", "canary")
+MEASUREMENTS = (
+    "cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo", "canary", "drills",
+)  # fmt: skip
 
 
 def machine() -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The composition root: the only place where assets, jobs, sensors and a world meet."""
 
 import os
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -30,6 +31,8 @@ from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
+# Dagster copies sensors with an empty list of owners, and warns of its own doing.
+warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
 # Jobs with a gate: what the decision sensor may start once people have approved.
 GATED_JOBS = (approved_change, remediation, dr_drill)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
-    from qlrf_pipelines.ports.recovery import RecoveryAdapters
+    from qlrf_pipelines.ports.recovery import RecoveryAdapter, RecoveryAdapters
     from qlrf_pipelines.ports.reports import Reports
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
@@ -146,6 +146,29 @@ def clouds(settings: Settings) -> "Clouds":
     }
 
 
+def recovery(settings: Settings) -> "RecoveryAdapters":
+    """Who can move which kind of member; an SDK is loaded when a member is opened."""
+    from resources.clouds.aws.recovery import AwsRecovery
+    from resources.clouds.kubernetes.recovery import KubernetesRecovery
+    from resources.clouds.vsphere.recovery import VsphereRecovery
+    from resources.recovery.postgres import PostgresRecovery
+    from resources.secrets import Secrets
+
+    secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
+    adapters: list[RecoveryAdapter] = [
+        AwsRecovery(
+            secrets=secrets,
+            clock=clock(),
+            attempts=settings.aws_max_attempts,
+            timeout=settings.read_timeout,
+        ),
+        VsphereRecovery(secrets=secrets, clock=clock(), timeout=settings.read_timeout),
+        KubernetesRecovery(secrets=secrets, timeout=settings.read_timeout),
+        PostgresRecovery(secrets=secrets, postgres_bin=settings.postgres_bin),
+    ]
+    return {adapter.name: adapter for adapter in adapters}
+
+
 def executors(settings: Settings) -> "Executors":
     """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
     from qlrf_pipelines.domain.vocabulary import Platform
@@ -261,16 +284,6 @@ def reports() -> "Reports":
     from resources.report.pdf import TypstReports
 
     return TypstReports()
-
-
-def recovery(settings: Settings) -> "RecoveryAdapters":
-    """Who can fail members over, by the name contracts give them; an SDK is loaded when used."""
-    from resources.recovery.postgres import PostgresRecovery
-    from resources.secrets import Secrets
-
-    secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
-    adapters = [PostgresRecovery(secrets=secrets, postgres_bin=settings.postgres_bin)]
-    return {adapter.name: adapter for adapter in adapters}
 
 
 def postgres_pair(settings: Settings, folder: Path) -> "PostgresPair":

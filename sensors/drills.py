@@ -55,8 +55,6 @@ def _of_tenant(
         if (why := no_longer_wanted(drill, task)) and not world.drills.get(tenant, drill.id).moves:
             withdraw(world, tenant, drill.id, why=why, holder=f"sensor:{drill.attempt}")
             context.log.info(f"Drill {drill.id} is closed: {why}.")
-        elif drill.phase is Phase.HELD:
-            context.log.error(f"Drill {drill.id} of tenant {tenant} is HELD; somebody must look.")
         elif wants_a_run(drill, task) and _idle(context, world, drill):
             yield _request(context, drill)
 

@@ -13,6 +13,7 @@ import click
 
 from qlrf_pipelines.cli import drill_text
 from qlrf_pipelines.cli.drill_files import report_document, write_report
+from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, person_options
 from qlrf_pipelines.domain.drills import DrillEvent, Outcome, Phase
@@ -33,20 +34,16 @@ def _world(settings: Settings) -> "World":
     return wiring.live(settings)
 
 
-def _one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument DRILL and its tenant."""
-    named = click.argument("drill")(function)
-    return click.option("--tenant", "-t", help="The drill's tenant; found by itself if left out.")(
-        named
-    )
+_one = named_option("drill")
 
 
 def _find(world: "World", tenant: str | None, drill: str) -> "DrillRecord":
     from qlrf_pipelines.services import drills
 
-    tenants = [TenantId(tenant)] if tenant else list(world.drills.tenants())
-    found = [t for t in tenants if world.drills.list(t, prefix=drill, limit=1)]
-    where = found[0] if len(found) == 1 else TenantId(tenant or ", ".join(found) or "any")
+    stored = world.drills
+    where = tenant_having(
+        tenant, stored.tenants(), lambda one: stored.list(one, prefix=drill, limit=1)
+    )
     return drills.find_drill(world, where, drill)
 
 
@@ -92,8 +89,8 @@ def list_command(
 @click.option("--all", "everything", is_flag=True, help="Also plans that are fresh or never due.")
 @json_option
 @click.pass_obj
-def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: bool) -> int:
-    """List recovery plans that must be drilled; exit code 3 if there is one."""
+def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """List recovery plans that must be drilled."""
     from qlrf_pipelines.services import drills
 
     world = _world(settings)
@@ -102,7 +99,6 @@ def due(settings: Settings, tenant: tuple[str, ...], everything: bool, as_json: 
     found = drills.due_drills(world, names)
     rows = [drill_text.due_facts(one) for one in found if everything or one.due]
     emit_rows(rows, as_json=as_json, columns=drill_text.DUE_COLUMNS, empty="No drill is due.")
-    return 3 if any(one.due for one in found) else 0
 
 
 @group.command("start")

@@ -5,11 +5,11 @@ plane. Only the two servers and the shop are the demonstration's.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -31,9 +31,6 @@ from qlrf_pipelines.services.approvals import decide
 from qlrf_pipelines.services.drill_report import drill_report, drill_report_pdf
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import run_request
-
-if TYPE_CHECKING:
-    from resources.recovery.postgres_pair import PostgresPair
 
 TENANT = TenantId("acme")
 PLAN = "orders-full"
@@ -59,6 +56,28 @@ class DrillStory:
             "evidence_entries": self.entries,
             "pdf": str(self.pdf),
         }
+
+
+class Service(Protocol):
+    """Where clients find the database."""
+
+    def leads_to(self) -> tuple[str, int]:
+        """Host and port."""
+
+
+class Pair(Protocol):
+    """Two servers of the demonstration, as it sees them."""
+
+    @property
+    def service(self) -> Service:
+        """Where clients find the one that serves."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of a member that is this pair."""
+
+    def stop(self) -> None:
+        """Stop both."""
 
 
 def tell_drill(settings: Settings, progress: Progress) -> DrillStory:
@@ -127,7 +146,7 @@ def _run(world: World, instance: dg.DagsterInstance, tags: dict[str, str]) -> No
 
 
 @contextmanager
-def _pair(settings: Settings, folder: Path) -> "Iterator[PostgresPair]":
+def _pair(settings: Settings, folder: Path) -> Iterator[Pair]:
     shutil.rmtree(folder, ignore_errors=True)
     settings.home.mkdir(parents=True, exist_ok=True)
     pair = wiring.postgres_pair(settings, folder)
@@ -147,13 +166,14 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def _write_estate(folder: Path, pair: "PostgresPair") -> None:
+def _write_estate(folder: Path, pair: Pair) -> None:
+    given = pair.settings
     values = {
-        "primary_data": str(pair.primary.data),
-        "primary_port": str(pair.primary.port),
-        "recovery_data": str(pair.recovery.data),
-        "recovery_port": str(pair.recovery.port),
-        "service_file": str(pair.service.file),
+        "primary_data": str(given["primary"]["data"]),
+        "primary_port": str(given["primary"]["port"]),
+        "recovery_data": str(given["recovery"]["data"]),
+        "recovery_port": str(given["recovery"]["port"]),
+        "service_file": str(given["service"]["file"]),
     }
     for name in ("tenants", "recovery"):
         text = (CONTRACTS / f"{name}.yaml").read_text(encoding="utf-8")

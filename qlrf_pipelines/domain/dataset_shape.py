@@ -17,13 +17,17 @@ COORDINATES = pa.list_(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One table of the lake: its grain, its key (unique within a tenant) and its columns."""
+    """One table of the lake: its grain, its key (unique within a tenant) and its columns.
+
+    `by_tenant` promises that its rows are written tenant by tenant, not mixed.
+    """
 
     name: str
     grain: str
     key: tuple[str, ...]
     schema: pa.Schema
     append_only: bool = False
+    by_tenant: bool = False
 
 
 def columns(**given: tuple[pa.DataType, str]) -> pa.Schema:

@@ -53,6 +53,7 @@ INVENTORY = Dataset(
     name="inventory",
     grain="one row per asset ever seen and not yet forgotten; live unless tombstoned_at is set",
     key=("asset_key",),
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         kind=(pa.string(), "What it is; `instance` for a machine."),
@@ -106,6 +107,7 @@ INVENTORY_CHANGES = Dataset(
     grain="one row per asset and refresh in which something changed",
     key=("asset_key", "change_seq"),
     append_only=True,
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         change_seq=(pa.int64(), "Sequence number of the refresh, rising within a tenant."),
@@ -125,6 +127,7 @@ SCOPES = Dataset(
     name="scopes",
     grain="one row per listing scope: its latest certificate",
     key=("scope_id",),
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         kind=(

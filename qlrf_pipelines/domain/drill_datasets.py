@@ -63,7 +63,7 @@ DRILLS = Dataset(
         members_proven=(pa.int32(), "Members that came over and back."),
         **_target("rto", "interruption"),
         **_target("rpo", "lost writes"),
-        writes=(pa.int64(), "Numbered writes attempted."),
+        writes=(pa.int64(), "Numbered writes attempted before the incident was over."),
         writes_acknowledged=(pa.int64(), "Numbered writes acknowledged."),
         writes_lost=(pa.int64(), "Acknowledged writes not recovered; null if not known."),
         failback_seconds=(pa.float64(), "Seconds the failback took; null if not measured."),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NewType
+from typing import Any
 
 from qlrf_pipelines.domain.autonomy import AutonomyRules
 from qlrf_pipelines.domain.canary import Provider
@@ -11,9 +11,8 @@ from qlrf_pipelines.domain.change_risk import RiskRule
 from qlrf_pipelines.domain.channels import Place
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.recovery_plans import DrPair, RecoveryPlan, Site
+from qlrf_pipelines.domain.tenancy import TenantId as TenantId
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
-
-TenantId = NewType("TenantId", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

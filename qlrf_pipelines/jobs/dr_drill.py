@@ -14,7 +14,7 @@ from qlrf_pipelines.domain.drills import TOUCHING, Drill, Outcome, Phase
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import TaskState
-from qlrf_pipelines.jobs.approval import TENANT_TAG, Approval, approval_gate
+from qlrf_pipelines.jobs.approval import TENANT_TAG, Approval, await_approval
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import finish, require_claim
@@ -191,7 +191,7 @@ def explain(drill: Drill) -> str:
 @dg.job(name=DR_DRILL, description="A drill of one application, measured, from check to report.")
 def dr_drill() -> None:
     """Seven phases and a gate."""
-    approval = approval_gate()(validate_drill())
+    approval = await_approval(validate_drill())
     served = validate_service(fail_over(isolate_primary(approval)))
     report_drill(fail_back(exercise_workload(served)))
 

@@ -1,7 +1,7 @@
 """Drills into the lake: new and open ones are read again, closed ones are known already."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from qlrf_pipelines.domain.dataset_shape import Dataset
 from qlrf_pipelines.domain.drill_datasets import DRILL_PHASES, DRILLS
-from qlrf_pipelines.domain.drills import Drill, Phase
+from qlrf_pipelines.domain.drills import Drill, Outcome, Phase
 from qlrf_pipelines.domain.estate import Tenant, TenantId
 from qlrf_pipelines.domain.reports import Fact, StepReport
 from qlrf_pipelines.ports.world import World
@@ -53,8 +53,8 @@ def export_drills(world: World, tenants: Sequence[Tenant]) -> StepReport:
         dataset=DRILLS.name,
         version=version,
         seconds=time.perf_counter() - began,
-        facts={name: _facts(name, drills, phases) for name in names},
-        preview={name: _preview(name, drills) for name in names},
+        facts=_facts(names, drills.values(), phases),
+        preview=_preview(drills.values()),
     )
 
 
@@ -112,18 +112,27 @@ def _key(row: Row) -> tuple[str, str]:
 
 
 def _facts(
-    name: TenantId, drills: Mapping[tuple[str, str], Row], phases: Sequence[Row]
-) -> Mapping[str, Fact]:
-    mine = [row for (tenant, _), row in drills.items() if tenant == name]
-    return {
-        "drills": len(mine),
-        "open": sum(row["phase"] != Phase.CLOSED for row in mine),
-        "held": sum(row["phase"] == Phase.HELD for row in mine),
-        "passed": sum(row["outcome"] == "passed" for row in mine),
-        "phases": sum(row["tenant"] == name for row in phases),
+    names: Sequence[TenantId], drills: Iterable[Row], phases: Iterable[Row]
+) -> dict[TenantId, Mapping[str, Fact]]:
+    found = {
+        name: dict.fromkeys(("drills", "open", "held", "passed", "phases"), 0) for name in names
     }
+    for row in drills:
+        mine = found[row["tenant"]]
+        mine["drills"] += 1
+        mine["open"] += row["phase"] != Phase.CLOSED
+        mine["held"] += row["phase"] == Phase.HELD
+        mine["passed"] += row["outcome"] == Outcome.PASSED
+    for row in phases:
+        found[row["tenant"]]["phases"] += 1
+    return dict(found)
 
 
-def _preview(name: TenantId, drills: Mapping[tuple[str, str], Row]) -> list[Mapping[str, Fact]]:
-    mine = sorted((key[1] for key in drills if key[0] == name), reverse=True)[:_PREVIEW]
-    return [{column: drills[name, own][column] for column in _SHOWN} for own in mine]
+def _preview(drills: Iterable[Row]) -> dict[TenantId, list[Mapping[str, Fact]]]:
+    """The newest few of each tenant; ids sort by time."""
+    found: dict[TenantId, list[Mapping[str, Fact]]] = {}
+    for row in sorted(drills, key=_key, reverse=True):
+        mine = found.setdefault(TenantId(row["tenant"]), [])
+        if len(mine) < _PREVIEW:
+            mine.append({column: row[column] for column in _SHOWN})
+    return found

@@ -51,6 +51,9 @@ def carry_out(
             if kind not in BACK and hand.record().drill.abort:
                 return Ending(event=DrillEvent.ABORTED, why=hand.record().drill.abort)
             left = [row for row in rows if row.state is MoveState.RUNNING]
+            if kind is MoveKind.ISOLATE:
+                # Right before the fence: a pause here would let a standby catch up unnoticed.
+                beside.hurry()
             futures = {
                 row.token: pool.submit(_ask, hand, named[row.member], row, row.token in asked)
                 for row in left

@@ -24,10 +24,10 @@ _VERDICTS = {
 }
 _PROOF = (
     "This report says nothing that the evidence behind it does not. The evidence is one JSON "
-    "document (`qlrf drills report --json`), its SHA-256 over the canonical form of RFC 8785 is "
+    "document (qlrf drills report --json); its SHA-256 over the canonical form of RFC 8785 is "
     "printed below and kept in the tenant's evidence ledger, whose entries are chained and cannot "
     "be changed. Anybody can derive the digest again from the document, and the chain from its "
-    "first entry: `qlrf evidence verify`."
+    "first entry: qlrf evidence verify."
 )
 
 

@@ -27,8 +27,11 @@ from qlrf_pipelines.domain.measurement import (
     worst,
 )
 from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.recovery import MoveKind
 from qlrf_pipelines.domain.recovery_plans import DrillType, RecoveryPlan, plan_of
 from qlrf_pipelines.services.drill_watching import WORKLOAD
+
+_FORWARD = (MoveKind.FAIL_OVER, MoveKind.SWITCH)
 
 
 def result_of(
@@ -119,7 +122,8 @@ def rto_of(
     """The recovery time, from the answers until the service was found proven."""
     validated = record.last("validated")
     ended = validated.instant if validated else _left_recovery(record) or now
-    seen = [answer for answer in answers if not _is_after(answer.instant, ended)]
+    counted = answers_that_count(record, answers)
+    seen = [answer for answer in counted if not _is_after(answer.instant, ended)]
     found = measure_rto(
         record.declared,
         seen,
@@ -130,6 +134,18 @@ def rto_of(
     if validated is None and found.seconds is not None:
         return Measured(seconds=None, why="the service was never found proven")
     return found
+
+
+def answers_that_count(record: DrillRecord, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers after the last member began to move: before, nothing had recovered yet.
+
+    A standby that may be read answers well while it is one, and that proves nothing.
+    """
+    begun = [m.begun for m in record.moves if m.kind in _FORWARD and m.begun is not None]
+    if not begun:
+        return list(answers)
+    last = max(begun, key=lambda instant: instant.ticks)
+    return [answer for answer in answers if not _is_after(last, answer.instant)]
 
 
 def losses_of(record: DrillRecord, plan: RecoveryPlan, writes: Sequence[CanaryWrite]) -> list[Loss]:

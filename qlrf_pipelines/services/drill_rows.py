@@ -15,6 +15,7 @@ from qlrf_pipelines.domain.measurement import Answer, CanaryWrite, Verdict, elap
 from qlrf_pipelines.domain.operations import Health
 from qlrf_pipelines.domain.recovery import MoveKind, ReplicationStatus
 from qlrf_pipelines.domain.recovery_plans import plan_of
+from qlrf_pipelines.services.drill_watching import WORKLOAD
 
 _WORST = (
     ReplicationStatus.UNKNOWN,
@@ -86,6 +87,7 @@ def drill_row(
     now: datetime,
 ) -> dict[str, Any]:
     """A drill as a row of the dataset drills."""
+    measured = [one for one in writes if one.number < WORKLOAD]
     drill, plan, result = record.drill, plan_of(record.drill.document), record.drill.result or {}
     lag, status = replication_of(record)
     declared = record.declared
@@ -111,8 +113,8 @@ def drill_row(
         "members_proven": len(proven_members(record)),
         **_target("rto", result, plan.rto_seconds),
         **_target("rpo", result, plan.rpo_seconds),
-        "writes": len(writes),
-        "writes_acknowledged": sum(one.acknowledged is not None for one in writes),
+        "writes": len(measured),
+        "writes_acknowledged": sum(one.acknowledged is not None for one in measured),
         "writes_lost": result.get("rpo", {}).get("writes"),
         "failback_seconds": result.get("failback", {}).get("seconds"),
         "replication_status": status,

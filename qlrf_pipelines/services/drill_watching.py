@@ -47,10 +47,15 @@ class Companion(AbstractContextManager["Companion"]):
 
     def tick(self) -> None:
         """Begin it if it is due and the last one is over; what failed in it is raised here."""
+        if self.next_in() <= 0:
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Begin it now, due or not, if the last one is over."""
         if self._running is not None and self._running.done():
             self._running.result()
             self._running = None
-        if self._running is None and self.next_in() <= 0:
+        if self._running is None:
             self._begun = self.hand.now()
             self._running = self._pool.submit(self.act)
             wait([self._running], timeout=GRACE_SECONDS)
@@ -76,6 +81,9 @@ class Idle(Companion):
         super().__init__(hand, every=1.0)
 
     def tick(self) -> None:
+        """Do nothing."""
+
+    def hurry(self) -> None:
         """Do nothing."""
 
     def next_in(self) -> float:

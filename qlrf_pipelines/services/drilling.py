@@ -21,7 +21,7 @@ from qlrf_pipelines.domain.recovery_plans import DrillType, RecoveryPlan
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.drill_hand import PASSED, Ending, Hand, driving, failed
 from qlrf_pipelines.services.drill_moves import RETRY_SECONDS, carry_out, pause
-from qlrf_pipelines.services.drill_results import result_of
+from qlrf_pipelines.services.drill_results import answers_that_count, result_of
 from qlrf_pipelines.services.drill_return import fail_back
 from qlrf_pipelines.services.drill_watching import (
     WORKLOAD,
@@ -206,7 +206,7 @@ def _proven(hand: Hand, begun: Instant) -> Ending | None:
     with Prober(hand, Phase.SERVICE_VALIDATION) as prober:
         while True:
             answers = hand.world.drills.answers(hand.tenant, hand.drill)
-            missing = unproven(hand.plan, answers)
+            missing = unproven(hand.plan, answers_that_count(hand.record(), answers))
             if not missing:
                 return None
             if abort := hand.record().drill.abort:

@@ -123,7 +123,8 @@ class PgSide:
             name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
         except OSError:
             return _alive(pid)
-        return name == "postgres"
+        # The number may be another server's by now; a postmaster works in its data folder.
+        return name == "postgres" and _works_in(pid, self.data)
 
     def follows(self) -> bool:
         """Whether it is a standby that was never promoted, running or not."""
@@ -328,6 +329,15 @@ def _conninfo(source: PgSide) -> str:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == folder.resolve()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _alive(pid: int) -> bool:

@@ -42,6 +42,7 @@ class FakeMember:
     unavailable: int = 0
     flaps: list[bool] = field(default_factory=list)
     status: ReplicationStatus = ReplicationStatus.IN_SYNC
+    answers_as_standby: bool = False
     stays: list[str] = field(default_factory=list)
     written: list[tuple[str, int]] = field(default_factory=list)
     there: dict[Side, set[tuple[str, int]]] = field(
@@ -57,7 +58,7 @@ class FakeMember:
 
     def serves(self, side: Side) -> bool:
         """Whether that side answers its clients at this moment."""
-        live = self.sides[side] is Serving.LIVE
+        live = self.sides[side] is Serving.LIVE or self.answers_as_standby
         return live and self.stopwatch.now().ticks >= self.ready_ticks
 
     def write(self, side: Side, drill: str, number: int) -> None:
@@ -67,7 +68,7 @@ class FakeMember:
             self.written.append((drill, number))
             self.there[side].add((drill, number))
             if side is Side.PRIMARY:
-                ready = self.written[: len(self.written) - self.lag]
+                ready = self.written[: max(0, len(self.written) - self.lag)]
                 self.there[Side.RECOVERY].update(ready)
 
     def move(self, move: Move) -> Progress:

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from qlrf_pipelines.domain.drill_datasets import DRILLS, RESILIENCE
 from qlrf_pipelines.domain.estate import Estate, Tenant, TenantId
+from qlrf_pipelines.domain.recovery import MoveKind
 from qlrf_pipelines.domain.recovery_plans import DrPair, Site
 from qlrf_pipelines.domain.resilience import RANKS
 from qlrf_pipelines.domain.vocabulary import Platform
+from qlrf_pipelines.services.drill_export import export_drills
 from qlrf_pipelines.services.resilience import judge, refresh_resilience, register
 from tests.fakes import drilled
 from tests.fakes.clock import NOON
+from tests.fakes.drill_house import DrillHouse
 from tests.fakes.estate import FakeEstate
 from tests.fakes.world import fake_world
 
@@ -331,3 +334,31 @@ def test_a_refresh_writes_what_it_judged_and_tells_the_worst() -> None:
         world.lake.view(session.connection, RESILIENCE, tenants=[ACME])
         kept = session.connection.sql("SELECT count(*), count(as_of) FROM resilience").fetchall()
     assert kept == [(6, 6)]
+
+
+def test_a_drill_that_ran_is_what_makes_its_application_ready_until_its_days_are_over() -> None:
+    house = DrillHouse()
+    house.database.lag = 3
+    tenants = (Tenant(name=ACME, display_name="Acme"),)
+
+    def readiness() -> tuple[str, str]:
+        export_drills(house.world, tenants)
+        report = refresh_resilience(house.world, tenants)
+        facts = report.facts[ACME]
+        return str(facts["readiness"]), str(facts["status"])
+
+    seen = [readiness()]
+    house.run()
+    seen.append(readiness())
+    house.stopwatch.sleep(91 * 86_400)
+    seen.append(readiness())
+    house.database.fails.add(MoveKind.SWITCH)
+    house.run()
+    seen.append(readiness())
+
+    assert seen == [
+        ("never_drilled", "critical"),
+        ("ready", "healthy"),
+        ("overdue", "critical"),
+        ("failed", "critical"),
+    ]
