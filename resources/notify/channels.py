@@ -1,11 +1,17 @@
 """Every channel behind one port: its secrets are resolved now, used and let go."""
 
+import threading
+from collections.abc import Callable
+
 from qlrf_pipelines.domain.channels import Channel, Place
-from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.domain.errors import QlrfError, Rejected, Unavailable
 from qlrf_pipelines.domain.notifications import Message
 from qlrf_pipelines.ports.notifier import Notifier
 from resources.notify.http import SECONDS
 from resources.secrets import Secrets
+
+# How many times the wait for a byte an attempt may take in all.
+_TIMES = 2
 
 
 class ChannelNotifier(Notifier):
@@ -19,6 +25,15 @@ class ChannelNotifier(Notifier):
         """One message, once; see the port."""
         what = f"{place.channel} {target} of tenant {message.tenant}"
         found = self._secrets.resolved(place.credentials, owner=what)
+        return _bounded(
+            lambda: self._send(message, place, target, found, what),
+            seconds=self._seconds * _TIMES,
+            what=what,
+        )
+
+    def _send(
+        self, message: Message, place: Place, target: str, found: dict[str, str], what: str
+    ) -> str:
         if place.channel is Channel.SLACK:
             from resources.notify import slack
 
@@ -50,6 +65,34 @@ class ChannelNotifier(Notifier):
         return mail.send(
             message, smtp=place.smtp, login=found, to=target, what=what, seconds=self._seconds
         )
+
+
+def _bounded(work: Callable[[], str], *, seconds: float, what: str) -> str:
+    """What some work says, if it ends in time; else it is left to itself.
+
+    A timeout of a connection bounds the wait for the next byte. A resolver that hangs, or a
+    receiver that sends one byte after the other, would hold the messages of every tenant.
+    """
+    said: list[str] = []
+    wrong: list[QlrfError] = []
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            said.append(work())
+        except QlrfError as error:
+            wrong.append(error)
+        finally:
+            over.set()
+
+    threading.Thread(target=run, name="notify", daemon=True).start()
+    if not over.wait(seconds):
+        raise Unavailable(f"{what} took longer than {seconds:g} seconds; it may have arrived.")
+    if wrong:
+        raise wrong[0]
+    if not said:
+        raise Unavailable(f"{what} could not be asked; the process' errors say why.")
+    return said[0]
 
 
 def _needed(found: str | None, what: str, name: str) -> str:

