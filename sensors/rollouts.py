@@ -1,4 +1,7 @@
-"""From rollouts nobody drives to the next attempt: after a wait, a resume, or a dead process."""
+"""From rollouts nobody drives to the next attempt: after a wait, a resume, or a dead process.
+
+Also from what was claimed to its first attempt, if the run that claimed it died in between.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,72 +9,133 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from qlrf_pipelines.domain.errors import QlrfError, Refused
+from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import DRIVEN, IN_FLIGHT, Rollout, RolloutState
+from qlrf_pipelines.domain.rollout import Rollout
+from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.jobs.approval import DIGEST_TAG, TASK_TAG, TENANT_TAG
 from qlrf_pipelines.jobs.rollout import ATTEMPT_TAG, rollout
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.rollout_drive import lock_name
+from qlrf_pipelines.services.rollout_takeup import claim_of
+from qlrf_pipelines.services.rollout_task import lock_name
+from qlrf_pipelines.services.submission import KIND
 
 SECONDS = 5
 PER_TICK = 50
+_LISTED = 1000
 # A run that was asked for needs this long at most from its launch to its first word here.
 STARTS_WITHIN = timedelta(minutes=10)
+# From the claim to the first row in the same run, and from the first row to the first drive.
+BEGINS_WITHIN = timedelta(minutes=2)
+# A run that let go of its rollout still has a moment to end by itself.
+ENDS_WITHIN = timedelta(seconds=30)
+_PATIENCE, _MOST_PATIENCE = timedelta(seconds=10), timedelta(minutes=5)
+UNBEGUN = "unbegun"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """A rollout that has something to do and that no process drives."""
+    """What has something to do and is driven by no process; `step` names where it stands."""
 
-    rollout: Rollout
+    tenant: TenantId
+    task: str
+    digest: str
+    attempt: str
+    step: str
+    holder: str
     root_run: str
+    since: datetime
 
 
 def idle(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
     """The rollouts of a tenant to be driven now: the lock of a living driver is held."""
-    states = (*DRIVEN, RolloutState.CANCELLED)
-    for found in world.rollouts.list(tenant, states=states, limit=PER_TICK):
-        if found.wake_at is not None and found.wake_at > now:
+    for found in world.rollouts.with_work(tenant, now=now, limit=_LISTED):
+        if found.attempt == 0 and now - found.started_at < BEGINS_WITHIN:
+            continue  # whoever began it is about to drive it
+        if _free(world, found.tenant, found.id):
+            yield _driven(found, world.tasks.get(tenant, found.id))
+
+
+def unbegun(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
+    """What a run claimed some time ago, and of which no rollout was begun."""
+    for task in world.tasks.list(tenant, states=[TaskState.EXECUTING], limit=_LISTED):
+        young = now - task.changed_at < BEGINS_WITHIN
+        if task.kind != KIND or young or _begun(world, tenant, task.id):
             continue
-        if found.state is RolloutState.CANCELLED and not _flying(world, found):
-            continue
-        if _free(world, found):
-            record = world.tasks.get(tenant, found.id)
-            launch = record.task.launch
-            first = record.claims[0].holder if record.claims else ""
-            yield Idle(found, (launch.root_run if launch else "") or first)
+        record = world.tasks.get(tenant, task.id)
+        claim = claim_of(record)
+        if claim is not None and _free(world, tenant, task.id):
+            yield Idle(
+                tenant=tenant,
+                task=task.id,
+                digest=task.digest,
+                attempt=UNBEGUN,
+                step="",
+                holder=claim.holder,
+                root_run=_root(record),
+                since=claim.claimed_at,
+            )
 
 
-def _flying(world: World, found: Rollout) -> bool:
-    rows = world.rollouts.rows(found.tenant, found.id)
-    return any(row.state in IN_FLIGHT and row.begun for row in rows)
+def _driven(found: Rollout, record: Record) -> Idle:
+    return Idle(
+        tenant=found.tenant,
+        task=found.id,
+        digest=found.digest,
+        attempt=str(found.attempt),
+        step=f":{found.seq}",
+        holder=found.holder,
+        root_run=_root(record),
+        since=found.changed_at,
+    )
 
 
-def _free(world: World, found: Rollout) -> bool:
+def _root(record: Record) -> str:
+    launch = record.task.launch
+    first = record.claims[0].holder if record.claims else ""
+    return (launch.root_run if launch else "") or first
+
+
+def _begun(world: World, tenant: TenantId, task: str) -> bool:
     try:
-        with world.locks.hold([lock_name(found.tenant, found.id)], wait_seconds=0):
+        world.rollouts.get(tenant, task)
+    except NotFound:
+        return False
+    return True
+
+
+def _free(world: World, tenant: TenantId, task: str) -> bool:
+    try:
+        with world.locks.hold([lock_name(tenant, task)], wait_seconds=0):
             return True
     except Refused:
         return False
 
 
-def next_attempt(idle: Idle, runs: Sequence[dg.RunRecord], now: datetime) -> dg.RunRequest | None:
-    """The run to ask for; None while one that was asked for may still be starting."""
-    found = idle.rollout
+def next_attempt(
+    idle: Idle, runs: Sequence[dg.RunRecord], now: datetime, *, asked: int
+) -> dg.RunRequest | None:
+    """The run to ask for; None while one that was asked for may still be starting.
+
+    `runs` are the newest of the `asked` runs that were to take this very step: the more of them
+    ended without it, the longer is waited before the next one.
+    """
     for record in runs:
-        if not record.dagster_run.is_finished and now - record.create_timestamp < STARTS_WITHIN:
+        age = now - record.create_timestamp
+        if not record.dagster_run.is_finished and age < STARTS_WITHIN:
             return None
-    group = {"dagster/parent_run_id": found.holder, "dagster/root_run_id": idle.root_run}
+        if age < min(_PATIENCE * asked, _MOST_PATIENCE):
+            return None
+    group = {"dagster/parent_run_id": idle.holder, "dagster/root_run_id": idle.root_run}
     return dg.RunRequest(
-        run_key=f"{found.id}:{found.digest}:rollout:{found.attempt}:{found.seq}:{len(runs)}",
+        run_key=f"{idle.task}:{idle.digest}:rollout:{idle.attempt}{idle.step}:{asked}",
         job_name=rollout.name,
         tags={
             **{tag: run for tag, run in group.items() if run},
-            TENANT_TAG: found.tenant,
-            TASK_TAG: found.id,
-            DIGEST_TAG: found.digest,
-            ATTEMPT_TAG: str(found.attempt),
+            TENANT_TAG: idle.tenant,
+            TASK_TAG: idle.task,
+            DIGEST_TAG: idle.digest,
+            ATTEMPT_TAG: idle.attempt,
         },
     )
 
@@ -91,30 +155,52 @@ def rollout_reconcile(
     requests: list[dg.RunRequest] = []
     for tenant in world.tasks.tenants():
         try:
-            for one in idle(world, tenant, now):
-                if (request := _request(context, one, now)) is not None:
-                    requests.append(request)
+            requests += _requests(context, world, tenant, now, most=PER_TICK - len(requests))
         except QlrfError as error:
             context.log.warning(f"Tenant {tenant} could not be looked at: {error}")
     if not requests:
         return dg.SkipReason("Every rollout that has work is driven.")
-    return dg.SensorResult(run_requests=requests[:PER_TICK])
+    return dg.SensorResult(run_requests=requests)
 
 
-def _request(context: dg.SensorEvaluationContext, one: Idle, now: datetime) -> dg.RunRequest | None:
-    _bury(context, one.rollout)
-    mine = dg.RunsFilter(
-        job_name=rollout.name,
-        tags={TASK_TAG: one.rollout.id, ATTEMPT_TAG: str(one.rollout.attempt)},
-    )
-    return next_attempt(one, context.instance.get_run_records(mine, limit=20), now)
+def _requests(
+    context: dg.SensorEvaluationContext, world: World, tenant: TenantId, now: datetime, *, most: int
+) -> list[dg.RunRequest]:
+    found: list[dg.RunRequest] = []
+    for one in (*idle(world, tenant, now), *unbegun(world, tenant, now)):
+        if len(found) >= most:
+            break
+        if one.attempt == UNBEGUN and _alive(context.instance, one.holder, now):
+            continue
+        _bury(context, one, now)
+        mine = dg.RunsFilter(
+            job_name=rollout.name, tags={TASK_TAG: one.task, ATTEMPT_TAG: one.attempt}
+        )
+        newest = context.instance.get_run_records(mine, limit=5)
+        asked = context.instance.get_runs_count(mine)
+        request = next_attempt(one, newest, now, asked=asked)
+        if request is not None:
+            found.append(request)
+    return found
 
 
-def _bury(context: dg.SensorEvaluationContext, found: Rollout) -> None:
+def _alive(instance: dg.DagsterInstance, holder: str, now: datetime) -> bool:
+    """Whether a run may still begin what it claimed: it has not ended, and it spoke lately.
+
+    To be wrong is safe: what is begun twice is one rollout, and one process drives it.
+    """
+    run = instance.get_run_by_id(holder)
+    if run is None or run.is_finished:
+        return False
+    spoken = instance.get_records_for_run(holder, limit=1, ascending=False).records
+    return bool(spoken) and now.timestamp() - spoken[0].timestamp < BEGINS_WITHIN.total_seconds()
+
+
+def _bury(context: dg.SensorEvaluationContext, one: Idle, now: datetime) -> None:
     """Say of a run whose process is gone that it is: the UI would show it running for ever."""
-    if not found.holder:
+    if not one.holder or now - one.since < ENDS_WITHIN:
         return
-    run = context.instance.get_run_by_id(found.holder)
+    run = context.instance.get_run_by_id(one.holder)
     if run is not None and run.status is dg.DagsterRunStatus.STARTED:
-        said = f"Its process is gone; the next attempt goes on with rollout {found.id}."
+        said = f"Its process is gone; the next attempt goes on with rollout {one.task}."
         context.instance.report_run_failed(run, said)

@@ -69,6 +69,10 @@ class HurriedRollouts(Rollouts):
         """As the other one."""
         return self._rollouts.list(tenant, states=states, before=before, limit=limit)
 
+    def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
+        """As the other one."""
+        return self._rollouts.with_work(tenant, now=now, limit=limit)
+
     def find(self, tenant: TenantId, *, prefix: str) -> Sequence[Rollout]:
         """As the other one."""
         return self._rollouts.find(tenant, prefix=prefix)

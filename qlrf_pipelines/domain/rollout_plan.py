@@ -83,6 +83,7 @@ class RolloutPlan:
 
     id: str
     environment: str
+    strategy: str
     phases: tuple[PhasePlan, ...]
     work: Mapping[str, tuple[Step, ...]]
     on_failure: tuple[str, ...]
@@ -156,6 +157,7 @@ def _read(document: Mapping[str, Any]) -> RolloutPlan:
     return RolloutPlan(
         id=document["id"],
         environment=document["environment"],
+        strategy=strategy.get("type", ""),
         phases=(*_once(FIRST, once[FIRST]), *phases, *_once(LAST, once[LAST])),
         work=work,
         on_failure=tuple(once[ON_FAILURE]),

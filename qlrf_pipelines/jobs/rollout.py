@@ -1,4 +1,7 @@
-"""The job that drives a rollout on: the next attempt after a wait, a resume or a dead process."""
+"""The job that drives a rollout on: the next attempt after a wait, a resume or a dead process.
+
+It also begins what was claimed by a run that died before it began; see services/rollout_takeup.py.
+"""
 
 import dagster as dg
 
@@ -8,6 +11,7 @@ from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG
 from qlrf_pipelines.jobs.failures import told_to_dagster
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.rollout_drive import HOLD_SECONDS, PARALLEL, drive
+from qlrf_pipelines.services.rollout_takeup import take_up
 
 ROLLOUT = "rollout"
 ATTEMPT_TAG = "qlrf/attempt"
@@ -32,11 +36,16 @@ def drive_rollout(
     """
     tags = context.run.tags
     tenant = TenantId(config.tenant or tags.get(TENANT_TAG, ""))
+    named = config.rollout or tags.get(TASK_TAG, "")
     with told_to_dagster():
+        if take_up(world, tenant, named, holder=context.run_id) is None:
+            ended = world.tasks.get(tenant, named).task
+            context.log.warning(f"Task {named} of tenant {tenant} is {ended.state}: not begun.")
+            return
         found = drive(
             world,
             tenant,
-            config.rollout or tags.get(TASK_TAG, ""),
+            named,
             holder=context.run_id,
             hold_seconds=config.hold_seconds,
             parallel=config.parallel,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutState
@@ -64,6 +65,14 @@ class Rollouts(ABC):
         limit: int = 100,
     ) -> Sequence[Rollout]:
         """Rollouts, newest first; those older than the id `before`; no states means all."""
+
+    @abstractmethod
+    def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
+        """Rollouts that have something to do now without a human, oldest first.
+
+        Those on their way that do not sleep beyond `now`, and those that are over and still hold
+        an asset: something is in the air, or whoever ended them was killed before the last step.
+        """
 
     @abstractmethod
     def find(self, tenant: TenantId, *, prefix: str) -> Sequence[Rollout]:

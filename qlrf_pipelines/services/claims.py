@@ -84,13 +84,18 @@ def claim(
         return Withheld(record=record, standing=standing, moved=True)
     if isinstance(came, Claim):
         if came.holder == holder and record.task.state is TaskState.EXECUTING:
-            return Granted(record=record, claim=came, conditions=_limits(record, came))
+            return Granted(record=record, claim=came, conditions=limits(record, came))
         standing = task_steps.standing_of(record, now=came.claimed_at)
         return Withheld(record=record, standing=standing, taken_by=came.holder)
     return Withheld(record=record, standing=came)
 
 
-def _limits(record: Record, claimed: Claim) -> Conditions:
+def limits(record: Record, claimed: Claim) -> Conditions:
+    """The limits its approval sets on what was claimed, as they stood when it was.
+
+    Raises:
+        Refused: it was not approved then.
+    """
     first = min(one.claimed_at for one in record.claims if one.digest == claimed.digest)
     held = replace(record, task=replace(record.task, changed_at=first))
     came = task_steps.standing_of(held, now=first)

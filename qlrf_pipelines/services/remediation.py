@@ -118,16 +118,16 @@ def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -
         return _as_it_is(record)
     came = recheck(world, record.document, hands=hands)
     if isinstance(came, Changed):
-        _note(world, record, came)
+        note(world, record, came)
         proposal = _anew(world, record, hands)
         if proposal is None:
             return _nothing_left(world, record, "; ".join(came.reasons))
         return Looked(proposal=proposal, record=record)
     if isinstance(came, Shrunk) and came.all_gone:
-        _note(world, record, came)
+        note(world, record, came)
         return _nothing_left(world, record, "every asset of it is gone")
-    gate = _last_word(world, record)
-    _note(world, record, came, gate)
+    gate = last_word(world, record)
+    note(world, record, came, gate)
     if gate is not None and gate.result is Result.DENIED:
         raise Refused(
             f"Task {record.task.id} must not run now: {'; '.join(gate.reasons)}. It stays approved"
@@ -211,7 +211,7 @@ def _nothing_left(world: World, record: Record, why: str) -> Looked:
     return _as_it_is(world.tasks.get(task.tenant, task.id))
 
 
-def _last_word(world: World, record: Record) -> Gate | None:
+def last_word(world: World, record: Record) -> Gate | None:
     """What the policies say right before it runs; nobody asks where the platform runs nothing."""
     if carried_out_by_people(record.document.content):
         return None
@@ -246,7 +246,7 @@ def _as_listed(role: Role, roles: list[str]) -> str:
     return (held[-1] if held else role).value
 
 
-def _note(world: World, record: Record, came: Rechecked, gate: Gate | None = None) -> None:
+def note(world: World, record: Record, came: Rechecked, gate: Gate | None = None) -> None:
     """Keep as evidence what was found at the moment the approval was used."""
     found: dict[str, Any] = {"digest": record.task.digest, "found": type(came).__name__.lower()}
     if isinstance(came, Shrunk):

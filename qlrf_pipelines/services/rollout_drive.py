@@ -23,18 +23,12 @@ from qlrf_pipelines.domain.rollout_rules import failures, in_phase, settled, to_
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.rollout_move import Mover
 from qlrf_pipelines.services.rollout_seat import Seat
-from qlrf_pipelines.services.rollout_task import follow
+from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, follow, lock_name
 from qlrf_pipelines.services.rollout_watch import Says, look
 from qlrf_pipelines.services.rollout_work import Operators, Work
 
 PARALLEL = 20
 HOLD_SECONDS = 30.0
-_LOCK_SECONDS = 5.0
-
-
-def lock_name(tenant: TenantId, rollout: str) -> str:
-    """The lock whoever drives a rollout holds while it lives; gone with its process."""
-    return f"rollout:{tenant}:{rollout}"
 
 
 def drive(
@@ -56,7 +50,7 @@ def drive(
         NotFound: the tenant has no such rollout.
         Unavailable: the database does not answer; nothing is lost.
     """
-    with world.locks.hold([lock_name(tenant, rollout)], wait_seconds=_LOCK_SECONDS):
+    with world.locks.hold([lock_name(tenant, rollout)], wait_seconds=LOCK_SECONDS):
         taken = _take(world, tenant, rollout, holder=holder)
         record = world.tasks.get(tenant, rollout)
         if record.document.digest != taken.digest:
@@ -188,7 +182,8 @@ class _Driver:
             seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1)
         elif not broken:
             left = self.mover.let_go()
-            seat.turn(RolloutEvent.FINISHED, f"every asset is changed and healthy{left}")
+            if seat.rollout.state is rollout.state:
+                seat.turn(RolloutEvent.FINISHED, f"every asset is changed and healthy{left}")
         elif rollout.passed >= rollout.phase:
             seat.turn(RolloutEvent.GAVE_UP, f"{len(broken)} assets failed and were let be")
         else:

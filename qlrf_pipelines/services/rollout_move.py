@@ -29,6 +29,7 @@ from qlrf_pipelines.services.rollout_seat import LISTEN_SECONDS, Seat
 from qlrf_pipelines.services.rollout_work import Outcome, Work
 
 _ROUNDS = 120
+_NAP = timedelta(seconds=30)
 _NO = (Status.FAILED, Status.UNKNOWN)
 _BEGINS = {
     RolloutState.RUNNING: AssetEvent.BEGUN,
@@ -46,6 +47,7 @@ class Mover:
     parallel: int
     flights: "dict[Future[Outcome], str]" = field(default_factory=dict)
     polls: dict[str, datetime] = field(default_factory=dict)
+    last: datetime | None = None
 
     def move(self) -> None:
         """Do what the state asks for until it has nothing more to ask, or is another one.
@@ -62,15 +64,17 @@ class Mover:
                 self._keep(self._landed(block=not ready), ready, mode)
                 self._trip()
             elif self.polls:
-                self.seat.told(min(self.polls.values()) - self.seat.now())
+                self.seat.told(min(_NAP, min(self.polls.values()) - self.seat.now()))
             else:
                 return
 
     def let_go(self) -> str:
         """Let go of what was kept to bring assets back; says what is left if something is.
 
-        Nothing is kept of how far this is: done again after a crash, it finds it done.
+        It stops where somebody says something else. Nothing is kept of how far this is: done
+        again after a crash, it finds it done.
         """
+        state = self.seat.rollout.state
         left = [row for row in self.seat.rows.values() if self.work.keeps_something(row)]
         wrong: dict[str, str] = {}
         for _ in range(_ROUNDS):
@@ -81,6 +85,8 @@ class Mover:
             if not left:
                 break
             self.seat.told(timedelta(seconds=max(p.poll_seconds for _, p in going)))
+            if self.seat.rollout.state is not state:
+                return ""
         wrong |= {row.asset: "it takes too long" for row in left}
         if not wrong:
             return ""
@@ -89,6 +95,10 @@ class Mover:
 
     def _ask_again(self) -> None:
         now = self.seat.now()
+        if self.last is not None and now < self.last:
+            # The clock was set back: what is due by the old time is not waited for by the new.
+            self.polls = dict.fromkeys(self.polls, now)
+        self.last = now
         for asset in [a for a, due in self.polls.items() if due <= now]:
             del self.polls[asset]
             self._send(self.seat.rows[asset], fresh=False)

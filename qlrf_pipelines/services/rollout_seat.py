@@ -42,8 +42,16 @@ class Seat:
     def amend(self, step: Callable[[Rollout], Change | None]) -> None:
         """Keep one step; refused once another attempt drives."""
         mine = self.rollout
-        self.rollout = self.world.rollouts.amend(mine.tenant, mine.id, step, attempt=mine.attempt)
+        others: list[bool] = []
+
+        def seen(found: Rollout) -> Change | None:
+            others[:] = [found.seq != mine.seq]
+            return step(found)
+
+        self.rollout = self.world.rollouts.amend(mine.tenant, mine.id, seen, attempt=mine.attempt)
         self.looked = self.now()
+        if any(others):
+            self._see_others()
 
     def turn(
         self,
@@ -109,8 +117,12 @@ class Seat:
         mine, found = self.rollout, self.world.rollouts.get(self.rollout.tenant, self.rollout.id)
         if found.attempt != mine.attempt:
             raise Refused(f"Rollout {found.id} is driven by {found.holder} now; this one stops.")
-        if found.seq != mine.seq:
-            # Only what is over is ever changed by a human.
-            stored = self.world.rollouts.rows(found.tenant, found.id)
-            self.rows |= {row.asset: row for row in stored if row.state not in IN_FLIGHT}
         self.rollout = found
+        if found.seq != mine.seq:
+            self._see_others()
+
+    def _see_others(self) -> None:
+        """Take over what a human changed: never a row that is in the air here."""
+        stored = self.world.rollouts.rows(self.rollout.tenant, self.rollout.id)
+        mine = self.rows
+        self.rows |= {row.asset: row for row in stored if mine[row.asset].state not in IN_FLIGHT}

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
+from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import ENDED, Rollout, RolloutState
 from qlrf_pipelines.domain.tasks import RUNNING, TaskState
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import finish
+
+# How long somebody who takes a rollout over waits for whoever has just let go of it.
+LOCK_SECONDS = 5.0
 
 _TASK: Mapping[RolloutState, TaskState] = {
     RolloutState.RUNNING: TaskState.EXECUTING,
@@ -19,6 +23,11 @@ _TASK: Mapping[RolloutState, TaskState] = {
     RolloutState.FAILED: TaskState.FAILED,
     RolloutState.CANCELLED: TaskState.CANCELLED,
 }
+
+
+def lock_name(tenant: TenantId, rollout: str) -> str:
+    """The lock whoever begins or drives a rollout holds while it lives; gone with its process."""
+    return f"rollout:{tenant}:{rollout}"
 
 
 def follow(world: World, rollout: Rollout) -> None:

@@ -1,7 +1,8 @@
 """Watching a phase after its changes: triggers, metric checks and the canary's judge.
 
 A metric that nobody answers for is no answer: the phase is not let pass by it, and a human is
-asked in the end.
+asked in the end. That holds of triggers as of checks, and a trigger looks at every value since the
+watch began: what one look could not see, the next one does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from qlrf_pipelines.domain.canary import Analysis, Metric, Unit, Verdict, Worse
 from qlrf_pipelines.domain.canary_judge import judge
 from qlrf_pipelines.domain.errors import QlrfError, Rejected
 from qlrf_pipelines.domain.operations import target_of
-from qlrf_pipelines.domain.rollout import AssetRow, Rollout
+from qlrf_pipelines.domain.rollout import AssetRow, AssetState, Rollout
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, PhasePlan, RolloutPlan
 from qlrf_pipelines.domain.rollout_rules import FAILURE_SHARE, compare, holds, look_interval
 from qlrf_pipelines.ports.metrics import MetricSource, NoSeries
@@ -22,6 +23,8 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.canary import SCOPE, observe
 
 _STEP = timedelta(seconds=15)
+# A value older than this says nothing of now; the slowest source has one each five minutes.
+_FRESH = timedelta(minutes=10)
 
 
 class Says(StrEnum):
@@ -58,6 +61,7 @@ def look(
     if now < ends:
         return Look(says=Says.WAIT, again_at=min(ends, now + look_interval(phase)))
     failed, unknown = watched.judged(phase)
+    unknown += watched.blind
     if failed:
         return Look(says=Says.TRIP, reason="; ".join(failed))
     if unknown:
@@ -85,19 +89,34 @@ class _Watched:
         self._since = since
         self._now = now
         self._sources: dict[str, MetricSource] = {}
+        self._blind: list[str] = []
 
     def tripped(self, phase: PhasePlan) -> str | None:
-        """The first trigger whose comparison is true of a value somebody has."""
+        """The first trigger whose comparison is true of any value since the watch began.
+
+        What a trigger says of `${scope}`, it says of the machines that are changed.
+        """
+        self._blind.clear()
         for trigger in phase.triggers:
-            if trigger.metric == FAILURE_SHARE or SCOPE in trigger.query:
+            if trigger.metric == FAILURE_SHARE:
                 continue
-            value = self._value(trigger.query, trigger.provider)
-            if isinstance(value, float) and holds(trigger, value):
-                return (
-                    f"{trigger.metric} is {value:g}, {trigger.comparison.replace('-', ' ')} "
-                    f"{trigger.threshold:g}"
-                )
+            query = trigger.query.replace(SCOPE, self._sides()[0])
+            values = self._values(query, trigger.provider)
+            if isinstance(values, str):
+                self._blind.append(values)
+                continue
+            for value in values:
+                if holds(trigger, value):
+                    return (
+                        f"{trigger.metric} is {value:g}, {trigger.comparison.replace('-', ' ')} "
+                        f"{trigger.threshold:g}"
+                    )
         return None
+
+    @property
+    def blind(self) -> list[str]:
+        """Why triggers could not be looked at, as of the last time they were."""
+        return list(self._blind)
 
     def judged(self, phase: PhasePlan) -> tuple[list[str], list[str]]:
         """Why the metric checks fail, and why some of them say nothing."""
@@ -105,9 +124,12 @@ class _Watched:
         unknown: list[str] = []
         for check in phase.metrics:
             query = str(check.get("target", ""))
-            if SCOPE in query:
-                self._compared(phase, check, failed, unknown)
+            changed, others = self._sides()
+            if SCOPE in query and others:
+                self._compared(phase, check, (changed, others), failed, unknown)
                 continue
+            # Once every asset is changed there is nothing to compare with: the threshold decides.
+            query = query.replace(SCOPE, changed)
             value = self._value(query, str(check.get("provider", "")))
             if isinstance(value, str):
                 unknown.append(value)
@@ -118,14 +140,15 @@ class _Watched:
         return failed, unknown
 
     def _compared(
-        self, phase: PhasePlan, check: Mapping[str, Any], failed: list[str], unknown: list[str]
+        self,
+        phase: PhasePlan,
+        check: Mapping[str, Any],
+        sides: tuple[str, str],
+        failed: list[str],
+        unknown: list[str],
     ) -> None:
         """Judge changed machines against unchanged ones, where the query can tell them apart."""
-        changed, others = self._sides()
-        if not others:
-            unknown.append("every asset is changed, so there is no baseline to compare with")
-            return
-        analysis = self._analysis(phase, check, canary=changed, baseline=others)
+        analysis = self._analysis(phase, check, canary=sides[0], baseline=sides[1])
         try:
             source = self._source(str(check.get("provider", "")))
             seen = observe(source, analysis, start=self._since, look=1)
@@ -168,12 +191,19 @@ class _Watched:
             if row.asset.startswith(HOOK_ROW):
                 continue
             mine = target_of(row.asset).id
-            changed = row.phase <= self._rollout.phase
-            sides[0 if changed else 1].append(row.now_id or mine if changed else mine)
+            if row.state is AssetState.DONE:
+                sides[0].append(row.now_id or mine)
+            elif row.state is AssetState.WAITING:
+                sides[1].append(mine)
         return "|".join(sides[0]), "|".join(sides[1])
 
     def _value(self, query: str, provider: str) -> float | str:
         """The newest value of a query since the watch began, or why there is none."""
+        values = self._values(query, provider)
+        return values if isinstance(values, str) else values[-1]
+
+    def _values(self, query: str, provider: str) -> list[float] | str:
+        """The values of a query since the watch began, or why the newest is not one."""
         start = min(self._since, self._now - _STEP)
         try:
             found = self._source(provider).series(query, start=start, end=self._now, step=_STEP)
@@ -181,8 +211,11 @@ class _Watched:
             return f"{query[:80]}: {error}"
         if isinstance(found, NoSeries):
             return f"{query[:80]}: {found.why}"
-        value = found.points[-1].value
-        return value if value == value else f"{query[:80]} is not a number"
+        newest = found.points[-1].at
+        if self._now - newest > _FRESH:
+            return f"{query[:80]} was last seen at {newest:%H:%M:%S} UTC"
+        values = [point.value for point in found.points]
+        return values if values[-1] == values[-1] else f"{query[:80]} is not a number"
 
     def _source(self, provider: str) -> MetricSource:
         if provider not in self._sources:

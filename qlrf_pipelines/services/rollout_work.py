@@ -213,6 +213,10 @@ class Work:
             return Outcome(row=replace(row, until=now + timedelta(seconds=wait)), wait=wait)
         if came.status is not Status.SUCCEEDED and not _tolerated(step):
             return Outcome(row=row, event=_EVENTS[back, came.status])
+        return self._next(row)
+
+    def _next(self, row: AssetRow) -> Outcome:
+        """On to the next step; one that changes something waits until it is kept."""
         row = replace(row, step=row.step + 1, checkpoint={}, until=None)
         steps = self.steps(row)
         changes_next = row.step < len(steps) and steps[row.step].kind is not StepKind.CHECK
@@ -289,7 +293,7 @@ class Work:
             wait = max(0.001, float(check.get("interval_seconds", 5)))
             return Outcome(row=replace(row, until=now + timedelta(seconds=wait)), wait=wait)
         if came.verdict:
-            return Outcome(row=replace(row, step=row.step + 1, checkpoint={}, until=None))
+            return self._next(row)
         back = row.state is AssetState.RESTORING
         return Outcome(row=row, event=_EVENTS[back, Status.FAILED])
 

@@ -1,11 +1,13 @@
 """Rollouts' use cases: begin one, look at it, say something to it; rollout_drive drives it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.patching import StrategyType
 from qlrf_pipelines.domain.roles import Permission, Role, may
 from qlrf_pipelines.domain.rollout import (
     ENDED,
@@ -26,8 +28,11 @@ from qlrf_pipelines.domain.rollout_rules import tally
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import finish, require_claim
-from qlrf_pipelines.services.rollout_task import follow
+from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, follow, lock_name
 
+_LOOKS = 20
+# Two sides and a switch between them; as long as no executor has both, this is nobody's work.
+_NOT_CARRIED_OUT = (StrategyType.BLUE_GREEN,)
 Taken = tuple[Rollout, tuple[AssetRow, ...]]
 
 
@@ -39,11 +44,17 @@ def begin(
     `skipped` are assets of the plan that are gone, and why: they are not changed, and it is said.
 
     Raises:
-        Refused: no run has claimed the digest, or another rollout holds one of its assets.
+        Refused: no run has claimed the digest, another rollout holds one of its assets, or nobody
+            here can carry out its strategy.
         Rejected: the document is no plan.
     """
     task = record.task
     plan = read_plan(record.document.content)
+    if plan.strategy in _NOT_CARRIED_OUT:
+        raise Refused(
+            f"Plan {plan.id}: no executor here does {plan.strategy}, and it is not carried out as "
+            "something else; plan it with another strategy (canary, rolling)."
+        )
     now = world.clock.now()
     rows = tuple(_skipped(row, skipped) for row in plan.rows)
     rollout = Rollout(
@@ -96,12 +107,29 @@ def begin_claimed(
         Refused: the claim is not this run's, or an asset is being changed by another rollout.
         Rejected: the document is no plan.
     """
-    record = require_claim(world, tenant, task, digest=digest, holder=holder)
+    with world.locks.hold([lock_name(tenant, task)], wait_seconds=LOCK_SECONDS):
+        record = require_claim(world, tenant, task, digest=digest, holder=holder)
+        return begin_or_fail(world, record, conditions, skipped=skipped, by=holder)
+
+
+def begin_or_fail(
+    world: World,
+    record: Record,
+    conditions: Conditions,
+    *,
+    skipped: Mapping[str, str],
+    by: str,
+) -> Rollout:
+    """Open a rollout; if that is refused, the task ends as failed, and nothing was changed.
+
+    Raises:
+        Refused, Rejected: as begin.
+    """
     try:
         return begin(world, record, conditions, skipped=skipped)
     except (Refused, Rejected) as error:
-        why = f"nothing was changed: {error}"
-        finish(world, tenant, task, outcome=TaskState.FAILED, by=holder, detail=why)
+        task, why = record.task, f"nothing was changed: {error}"
+        finish(world, task.tenant, task.id, outcome=TaskState.FAILED, by=by, detail=why)
         raise
 
 
@@ -160,8 +188,8 @@ def retry(
 ) -> Rollout:
     """Try again what failed, and ask again for what is unknown; on the way back, likewise.
 
-    What failed is done anew, under a new token. What is unknown is only asked for again, under its
-    old one: it is never done twice.
+    What failed is done anew, under a new token, and its phase is watched from the start. What is
+    unknown is only asked for again, under its old one: it is never done twice.
 
     Raises:
         Refused: it is not held, nothing failed, or this person may not.
@@ -171,7 +199,8 @@ def retry(
         changed = tuple(new for row in rows if (new := _again(found, row)) is not None)
         if not changed:
             raise Refused(f"Rollout {found.id} has nothing that failed; nothing to try again.")
-        return found, changed
+        # What is changed again is watched again.
+        return replace(found, watch_since=None), changed
 
     event = RolloutEvent.RETRIED
     return _say(world, tenant, rollout, event, by=by, role=role, reason=reason, change=again)
@@ -237,33 +266,65 @@ def _say(
         raise Rejected("Somebody must say so; give a name with --as.")
     if not may(role, Permission.EXECUTE_ROLLOUT):
         raise Refused(f"{by} is {role}: rollouts are steered by engineers and admins.")
-    rows = world.rollouts.rows(tenant, rollout)
+    for _ in range(_LOOKS):
+        seen = world.rollouts.get(tenant, rollout)
+        rows = world.rollouts.rows(tenant, rollout)
+        words = _Words(event=event, by=by, role=role, reason=reason, change=change, rows=rows)
+        after = world.rollouts.amend(tenant, rollout, partial(words.step, world, seen))
+        if words.taken:
+            follow(world, after)
+            return _given_back(world, after) if after.state in ENDED else after
+    raise Refused(f"Rollout {rollout} took a step whenever it was looked at; say it again.")
 
-    def step(found: Rollout) -> Change:
+
+@dataclass(slots=True, kw_only=True)
+class _Words:
+    """What somebody says to a rollout, and the rows it is about."""
+
+    event: RolloutEvent
+    by: str
+    role: Role
+    reason: str
+    change: Callable[[Rollout, Sequence[AssetRow]], Taken] | None
+    rows: Sequence[AssetRow]
+    taken: bool = False
+
+    def step(self, world: World, seen: Rollout, found: Rollout) -> Change | None:
+        """The step to keep; None if rows it depends on may be others by now."""
+        self.taken = False
+        if self.change is not None and found.seq != seen.seq:
+            return None
         now = max(world.clock.now(), found.changed_at)
+        event, by, reason, change = self.event, self.by, self.reason, self.change
         state = advance(found, event)
-        taken, changed = change(found, rows) if change is not None else (found, ())
+        taken, changed = change(found, self.rows) if change is not None else (found, ())
         said = f"{by}: {reason}" if reason else f"{event.value.replace('_', ' ')} by {by}"
         taken = replace(taken, state=state, reason=said, changed_at=now, wake_at=None)
-        flying = any(row.state in IN_FLIGHT and row.begun for row in rows)
         facts = {
             "by": by,
-            "role": role.value,
+            "role": self.role.value,
             "reason": reason,
             "phase": found.phase,
             "again": [row.asset for row in changed],
-            "assets": tally(rows),
+            "assets": tally(self.rows),
         }
+        self.taken = True
         return Change(
-            rollout=taken,
-            rows=changed,
-            entries=(entry(taken, event.value, now, **facts),),
-            free=state in ENDED and not flying,
+            rollout=taken, rows=changed, entries=(entry(taken, event.value, now, **facts),)
         )
 
-    after = world.rollouts.amend(tenant, rollout, step)
-    follow(world, after)
-    return after
+
+def _given_back(world: World, ended: Rollout) -> Rollout:
+    """Give the locks of what is over back, unless something is still in the air.
+
+    The rows are looked at after its end was kept: from then on nothing is begun any more.
+    """
+    rows = world.rollouts.rows(ended.tenant, ended.id)
+    if any(row.state in IN_FLIGHT and row.begun for row in rows):
+        return ended
+    return world.rollouts.amend(
+        ended.tenant, ended.id, lambda found: Change(rollout=found, free=True)
+    )
 
 
 def find_rollout(world: World, tenant: TenantId, named: str) -> Rollout:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +11,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutState
+from qlrf_pipelines.domain.rollout import (
+    DRIVEN,
+    ENDED,
+    AssetRow,
+    Change,
+    Rollout,
+    RolloutState,
+)
 from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import faults, rollout_rows
 from resources.database.ledger import extend
@@ -119,6 +127,18 @@ class SqlRollouts(Rollouts):
             query = query.where(ROLLOUT.c.state.in_([state.value for state in states]))
         if before:
             query = query.where(ROLLOUT.c.id < before)
+        return self._rollouts(tenant, query)
+
+    def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
+        """Rollouts that have something to do now without a human, oldest first."""
+        driven = ROLLOUT.c.state.in_([state.value for state in DRIVEN])
+        awake = sa.or_(ROLLOUT.c.wake_at.is_(None), ROLLOUT.c.wake_at <= now)
+        over = ROLLOUT.c.state.in_(sorted(state.value for state in ENDED))
+        held = sa.select(ROLLOUT_LOCK.c.rollout).where(
+            ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout.is_not(None)
+        )
+        some = sa.or_(sa.and_(driven, awake), sa.and_(over, ROLLOUT.c.id.in_(held)))
+        query = sa.select(ROLLOUT).where(_MINE, some).order_by(ROLLOUT.c.id).limit(limit)
         return self._rollouts(tenant, query)
 
     def find(self, tenant: TenantId, *, prefix: str) -> Sequence[Rollout]:

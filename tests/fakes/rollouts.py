@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutState
+from qlrf_pipelines.domain.rollout import DRIVEN, ENDED, AssetRow, Change, Rollout, RolloutState
 from qlrf_pipelines.ports.rollouts import Rollouts
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.tasks import FakeTasks
@@ -84,6 +85,19 @@ class FakeRollouts(Rollouts):
             and (not before or rollout.id < before)
         ]
         return sorted(found, key=lambda rollout: rollout.id, reverse=True)[:limit]
+
+    def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
+        held = {(owner, rollout) for (owner, _), rollout in self.locked.items()}
+        found = [
+            rollout
+            for key, rollout in self.kept.items()
+            if rollout.tenant == tenant
+            and (
+                (rollout.state in DRIVEN and (rollout.wake_at is None or rollout.wake_at <= now))
+                or (rollout.state in ENDED and key in held)
+            )
+        ]
+        return sorted(found, key=lambda rollout: rollout.id)[:limit]
 
     def find(self, tenant: TenantId, *, prefix: str) -> Sequence[Rollout]:
         found = self.list(tenant, limit=1000)
