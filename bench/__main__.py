@@ -12,7 +12,17 @@ import platform
 import sys
 from pathlib import Path
 
-MEASUREMENTS = ("cli", "discovery", "scoring", "refresh", "policy", "approvals", "rollouts", "demo", "canary")
+MEASUREMENTS = (
+    "cli",
+    "discovery",
+    "scoring",
+    "refresh",
+    "policy",
+    "approvals",
+    "rollouts",
+    "demo",
+    "canary",
+)
 
 
 def machine() -> dict[str, object]:

@@ -43,20 +43,20 @@ class Double(Executor, Operator):
     platform = Platform.AWS
     version = "bench/1"
 
-    def operator(self, connector: Connector, account: str) -> Operator:
+    def operator(self, connector: Connector, account: str) -> Operator:  # noqa: ARG002
         return self
 
     def capture(self, target: Target) -> Mapping[str, Any]:
         return {"image": "ami-old", "volumes": ["vol-1"], "tags": {"name": target.id}}
 
-    def advance(self, operation: Operation) -> Progress:
+    def advance(self, operation: Operation) -> Progress:  # noqa: ARG002
         time.sleep(SECONDS)
         return Progress(status=Status.SUCCEEDED, detail="done")
 
-    def check(self, target: Target, check: Mapping[str, Any]) -> HealthReport:
+    def check(self, target: Target, check: Mapping[str, Any]) -> HealthReport:  # noqa: ARG002
         return HealthReport(health=Health.HEALTHY, why="running")
 
-    def address(self, target: Target) -> str | None:
+    def address(self, target: Target) -> str | None:  # noqa: ARG002
         return None
 
 
