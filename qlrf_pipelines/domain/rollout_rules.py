@@ -34,8 +34,8 @@ def in_phase(rows: Iterable[AssetRow], phase: int) -> list[AssetRow]:
     return sorted((row for row in rows if row.phase == phase), key=lambda row: row.order)
 
 
-def to_begin(rollout: Rollout, rows: Iterable[AssetRow], *, busy: int, parallel: int) -> list[str]:
-    """The assets to begin with now: of the first batch that is not over, as many as may be.
+def to_begin(rollout: Rollout, rows: Iterable[AssetRow]) -> list[str]:
+    """The assets to begin with next, in their order: those of the first batch that is not over.
 
     Nothing new is begun while an asset is unknown: whoever looks at it may want to stop.
     """
@@ -46,9 +46,7 @@ def to_begin(rollout: Rollout, rows: Iterable[AssetRow], *, busy: int, parallel:
     if not open_rows:
         return []
     batch = min(row.batch for row in open_rows)
-    limit = min(parallel, rollout.max_batch or parallel)
-    waiting = [r for r in open_rows if r.batch == batch and r.state is AssetState.WAITING]
-    return [row.asset for row in waiting[: max(0, limit - busy)]]
+    return [r.asset for r in open_rows if r.batch == batch and r.state is AssetState.WAITING]
 
 
 def to_undo(

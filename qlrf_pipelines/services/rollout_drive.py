@@ -65,7 +65,8 @@ def drive(
             hold=timedelta(seconds=hold_seconds),
         )
         work = Work(world=world, operators=Operators(world, tenant), plan=seat.plan, rollout=taken)
-        with ThreadPoolExecutor(parallel, thread_name_prefix="rollout") as pool:
+        # Twice as many: while some are changed, the next ones are looked at.
+        with ThreadPoolExecutor(2 * parallel, thread_name_prefix="rollout") as pool:
             mover = Mover(seat=seat, work=work, pool=pool, parallel=parallel)
             return _Driver(seat, mover).run()
 

@@ -1,5 +1,6 @@
 """Rollouts in Postgres: one row lock per step, one statement for all rows a step touches."""
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,10 +28,15 @@ from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
 from resources.database.waiting import channel, tell, wait_until
 
 _KEY = ("tenant", "rollout", "asset")
-_UPSERT = insert(ROLLOUT_ASSET)
-_UPSERT = _UPSERT.on_conflict_do_update(
-    index_elements=list(_KEY),
-    set_={c.name: _UPSERT.excluded[c.name] for c in ROLLOUT_ASSET.c if c.name not in _KEY},
+_COLUMNS = ", ".join(f'"{c.name}"' for c in ROLLOUT_ASSET.c)
+_CHANGED = ", ".join(
+    f'"{c.name}" = excluded."{c.name}"' for c in ROLLOUT_ASSET.c if c.name not in _KEY
+)
+# All rows of a step in one statement: the driver's own way would be a round trip for each.
+_UPSERT = sa.text(
+    f"INSERT INTO public.rollout_asset ({_COLUMNS}) SELECT {_COLUMNS} FROM "  # noqa: S608  constants
+    "json_populate_recordset(NULL::public.rollout_asset, CAST(:rows AS json)) "
+    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_CHANGED}"
 )
 _LOCK = insert(ROLLOUT_LOCK)
 _LOCK = _LOCK.on_conflict_do_update(
@@ -185,7 +191,7 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
     kept = replace(taken.rollout, seq=taken.rollout.seq + 1)
     if taken.rows:
         rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
-        connection.execute(_UPSERT, rows)
+        connection.execute(_UPSERT, {"rows": json.dumps(rows, default=datetime.isoformat)})
     if taken.locks:
         _take(connection, tenant, kept.id, taken.locks)
     if taken.free:
