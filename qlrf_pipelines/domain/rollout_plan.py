@@ -113,13 +113,6 @@ class RolloutPlan:
         """The keys of the assets it changes, in order."""
         return tuple(row.asset for row in self.rows if not row.asset.startswith(HOOK_ROW))
 
-    @property
-    def first_phase(self) -> int:
-        """The first phase that changes assets; hooks may run before it."""
-        return next(
-            n for n, p in enumerate(self.phases) if not p.batches[0][0].startswith(HOOK_ROW)
-        )
-
 
 def read_plan(document: Mapping[str, Any]) -> RolloutPlan:
     """An approved plan's document, which passed its contract when it was made.

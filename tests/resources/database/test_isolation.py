@@ -144,7 +144,7 @@ FOREIGN_ROWS = {
     "'approve', 'me', 'admin', now(), '', NULL, NULL, NULL, '')",
     "task_claim": "INSERT INTO task_claim VALUES ('beta', 'i', repeat('0', 64), 's', 'me', now())",
     "rollout": "INSERT INTO rollout VALUES ('beta', 'i', repeat('0', 64), 'staging', 'running', 1, "
-    "now(), now(), 0, 0, '', '', NULL, 0, NULL, -1, NULL, NULL, NULL, 1, '')",
+    "now(), now(), 0, 0, '', '', NULL, NULL, -1, NULL, NULL, NULL, 1, '')",
     "rollout_asset": "INSERT INTO rollout_asset VALUES ('beta', 'i', 'a', 0, 0, 0, 'waiting', 0, "
     "0, false, '{}', '{}', '', '', NULL, NULL, NULL)",
     "rollout_lock": "INSERT INTO rollout_lock VALUES ('beta', 'a', 'i')",
