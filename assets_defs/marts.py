@@ -20,6 +20,7 @@ ASSET_OF_SOURCE: Mapping[str, str] = {
     "drift_daily": "drift",
     "control_results": "compliance",
     "vulnerabilities": "risk",
+    "drill_phases": "drills",
 }
 
 

@@ -23,7 +23,7 @@ def scopes_complete(
     """Every scope a tenant's connectors name was listed to its end, and nothing is held back."""
     with told_to_dagster():
         rows = open_scopes(world, tenants_of_run(context.run.tags, context.instance))
-    return _warning(rows, good="Every scope was listed to its end.", noun="scopes")
+    return warning(rows, good="Every scope was listed to its end.", noun="scopes")
 
 
 @dg.asset_check(asset="inventory", retry_policy=RETRY)
@@ -33,7 +33,7 @@ def observed_lately(
     """Every instance scope was completely listed within the hours its tenant calls fresh."""
     with told_to_dagster():
         rows = stale_scopes(world, tenants_of_run(context.run.tags, context.instance))
-    return _warning(rows, good="Every scope was observed lately.", noun="scopes")
+    return warning(rows, good="Every scope was observed lately.", noun="scopes")
 
 
 @dg.asset_check(asset="drift", retry_policy=RETRY)
@@ -43,7 +43,7 @@ def exemptions_live(
     """No exemption has run out; one that has is not applied any more."""
     with told_to_dagster():
         rows = expired_exemptions(world, tenants_of_run(context.run.tags, context.instance))
-    return _warning(rows, good="No exemption has run out.", noun="exemptions")
+    return warning(rows, good="No exemption has run out.", noun="exemptions")
 
 
 def open_scopes(world: World, tenants: Sequence[TenantId]) -> Rows:
@@ -101,7 +101,8 @@ def _scopes(world: World, tenants: Sequence[TenantId], condition: str) -> Rows:
         return as_dicts(answer)
 
 
-def _warning(rows: Rows, *, good: str, noun: str) -> dg.AssetCheckResult:
+def warning(rows: Rows, *, good: str, noun: str) -> dg.AssetCheckResult:
+    """Whether there are no such rows, with the first of them named."""
     tenants = sorted({str(row["tenant"]) for row in rows})
     return dg.AssetCheckResult(
         passed=not rows,

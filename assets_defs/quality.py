@@ -6,12 +6,17 @@ from enum import StrEnum
 
 from qlrf_pipelines.domain import datasets
 from qlrf_pipelines.domain.datasets import Dataset
+from qlrf_pipelines.domain.drills import Outcome, Phase
+from qlrf_pipelines.domain.measurement import Verdict
+from qlrf_pipelines.domain.recovery_plans import DrillType
+from qlrf_pipelines.domain.resilience import NO_DATA, SCOPE_TYPES, Readiness
 from qlrf_pipelines.domain.vocabulary import (
     AssetState,
     Change,
     ControlVerdict,
     DriftVerdict,
     Environment,
+    Health,
     ImageStatus,
     Platform,
     Resolution,
@@ -68,6 +73,7 @@ class Quality:
 
 
 _SCORE = (0.0, 100.0)
+_SECONDS = (0.0, 30 * 86_400.0)
 QUALITIES: tuple[Quality, ...] = (
     Quality(
         asset="inventory",
@@ -116,6 +122,32 @@ QUALITIES: tuple[Quality, ...] = (
         words={"risk_level": _words(RiskLevel)},
         times=("as_of",),
         ranges={"risk_score": _SCORE, "exposure_factor": _SCORE, "noncompliance_factor": _SCORE},
+    ),
+    Quality(
+        asset="drills",
+        dataset=datasets.DRILLS,
+        filled=("drill_id", "application", "plan", "drill_type", "phase", "requested_at"),
+        words={
+            "drill_type": _words(DrillType),
+            "phase": _words(Phase),
+            "outcome": _words(Outcome),
+            "rto_verdict": _words(Verdict),
+            "rpo_verdict": _words(Verdict),
+        },
+        times=("requested_at", "declared_at", "ended_at"),
+        ranges={"rto_seconds": _SECONDS, "rpo_seconds": _SECONDS},
+    ),
+    Quality(
+        asset="resilience",
+        dataset=datasets.RESILIENCE,
+        filled=("scope_type", "scope_value", "status", "readiness", "applications", "ready"),
+        words={
+            "scope_type": SCOPE_TYPES,
+            "status": _words(Health),
+            "readiness": (*_words(Readiness), NO_DATA),
+        },
+        times=("as_of",),
+        ranges={"coverage": (0.0, 1.0), "failure_upper": (0.0, 1.0)},
     ),
 )
 

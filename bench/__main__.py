@@ -22,6 +22,7 @@ MEASUREMENTS = (
     "rollouts",
     "demo",
     "canary",
+    "drills",
 )
 
 

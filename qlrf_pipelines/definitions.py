@@ -1,18 +1,21 @@
 """The composition root: the only place where assets, jobs, sensors and a world meet."""
 
 import os
+import warnings
 from pathlib import Path
 
 import dagster as dg
 
-from assets_defs import compliance, drift, golden_images, inventory, risk
+from assets_defs import compliance, drift, golden_images, inventory, resilience, risk
 from assets_defs.checks import quality_checks
 from assets_defs.contracts import CONTRACTS
 from assets_defs.limits import Limits
 from assets_defs.marts import marts_assets
 from assets_defs.observation import OBSERVATION_CHECKS
+from assets_defs.recovery_checks import RECOVERY_CHECKS
 from qlrf_pipelines import wiring
 from qlrf_pipelines.jobs.approved_change import approved_change
+from qlrf_pipelines.jobs.dr_drill import dr_drill, dr_return
 from qlrf_pipelines.jobs.progress import LogProgress
 from qlrf_pipelines.jobs.refresh import refresh
 from qlrf_pipelines.jobs.remediation import remediation
@@ -21,13 +24,17 @@ from qlrf_pipelines.jobs.upkeep import lake_upkeep
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
+from sensors.drills import drill_alarms, drill_reconcile
+from sensors.notifications import notifications
 from sensors.remediation import remediation_sensor
 from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
 from sensors.tenants import tenant_sync
 
+# Dagster copies sensors with an empty list of owners, and warns of its own doing.
+warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
 # Jobs with a gate: what the decision sensor may start once people have approved.
-GATED_JOBS = (approved_change, remediation)
+GATED_JOBS = (approved_change, remediation, dr_drill)
 
 
 def build(world: World, manifest: Path, *, settings: Settings | None = None) -> dg.Definitions:
@@ -41,11 +48,13 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             drift.drift,
             compliance.compliance,
             risk.risk,
+            resilience.drills,
+            resilience.resilience,
             marts_assets(manifest),
             *CONTRACTS,
         ],
-        asset_checks=[*quality_checks(), *OBSERVATION_CHECKS],
-        jobs=[refresh, lake_upkeep, rollout, *GATED_JOBS],
+        asset_checks=[*quality_checks(), *OBSERVATION_CHECKS, *RECOVERY_CHECKS],
+        jobs=[refresh, lake_upkeep, rollout, dr_return, *GATED_JOBS],
         schedules=[
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),
             upkeep_schedule,
@@ -54,8 +63,11 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             tenant_sync,
             decision_sensor(GATED_JOBS),
             expiry_sweep,
+            drill_reconcile,
+            drill_alarms,
             remediation_sensor,
             rollout_reconcile,
+            notifications,
         ],
         resources={
             "world": world,

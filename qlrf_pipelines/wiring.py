@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.clouds import Clouds
     from qlrf_pipelines.ports.contracts import PlanContract
     from qlrf_pipelines.ports.controls import ControlStore
+    from qlrf_pipelines.ports.drills import Drills
     from qlrf_pipelines.ports.engine import Engine
     from qlrf_pipelines.ports.estate import EstateStore
     from qlrf_pipelines.ports.executors import Executors
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     from qlrf_pipelines.ports.metrics import MetricSource
     from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
     from qlrf_pipelines.ports.progress import Progress
+    from qlrf_pipelines.ports.recovery import RecoveryAdapter, RecoveryAdapters
+    from qlrf_pipelines.ports.reports import Reports
     from qlrf_pipelines.ports.tasks import Tasks
     from qlrf_pipelines.ports.warehouse import Warehouse
     from qlrf_pipelines.ports.world import World
     from resources.clouds.aws.simulator.process import Simulator
     from resources.database.connection import Database
     from resources.database.embedded import DatabaseStatus
+    from resources.recovery.postgres_pair import PostgresPair
     from resources.warehouse.sources import Sources
 
 
@@ -142,6 +146,29 @@ def clouds(settings: Settings) -> "Clouds":
     }
 
 
+def recovery(settings: Settings) -> "RecoveryAdapters":
+    """Who can move which kind of member; an SDK is loaded when a member is opened."""
+    from resources.clouds.aws.recovery import AwsRecovery
+    from resources.clouds.kubernetes.recovery import KubernetesRecovery
+    from resources.clouds.vsphere.recovery import VsphereRecovery
+    from resources.recovery.postgres import PostgresRecovery
+    from resources.secrets import Secrets
+
+    secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
+    adapters: list[RecoveryAdapter] = [
+        AwsRecovery(
+            secrets=secrets,
+            clock=clock(),
+            attempts=settings.aws_max_attempts,
+            timeout=settings.read_timeout,
+        ),
+        VsphereRecovery(secrets=secrets, clock=clock(), timeout=settings.read_timeout),
+        KubernetesRecovery(secrets=secrets, timeout=settings.read_timeout),
+        PostgresRecovery(secrets=secrets, postgres_bin=settings.postgres_bin),
+    ]
+    return {adapter.name: adapter for adapter in adapters}
+
+
 def executors(settings: Settings) -> "Executors":
     """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
     from qlrf_pipelines.domain.vocabulary import Platform
@@ -244,6 +271,28 @@ def tasks(settings: Settings) -> "Tasks":
     return SqlTasks(Sessions(settings))
 
 
+def drills(settings: Settings) -> "Drills":
+    """Drills as they are kept; a command that only looks loads no lake and no cloud."""
+    from resources.database.drills import SqlDrills
+    from resources.database.sessions import Sessions
+
+    return SqlDrills(Sessions(settings))
+
+
+def reports() -> "Reports":
+    """Who sets a report as a PDF; the typesetter is loaded when the first one is set."""
+    from resources.report.pdf import TypstReports
+
+    return TypstReports()
+
+
+def postgres_pair(settings: Settings, folder: Path) -> "PostgresPair":
+    """A primary and its standby on this machine, made and started, for the demonstration."""
+    from resources.recovery.postgres_pair import make_pair
+
+    return make_pair(folder, postgres_bin=settings.postgres_bin)
+
+
 def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     """Every port with the adapter that serves it in production.
 
@@ -254,16 +303,20 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from qlrf_pipelines.ports.world import World
     from resources.clock import SystemClock, TimeSortedIds
     from resources.database.acceptances import SqlAcceptances
+    from resources.database.drills import SqlDrills
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.outbox import SqlOutbox
     from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
     from resources.hooks import HttpHooks
+    from resources.notify.channels import ChannelNotifier
     from resources.policy.deferred import DeferredPolicies
     from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
     from resources.secrets import Secrets
+    from resources.stopwatch import SystemStopwatch
 
     sessions = Sessions(settings)
     return World(
@@ -282,7 +335,12 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         executors=executors(settings),
         probes=NetworkProbes(),
         hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        notifier=ChannelNotifier(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        outbox=SqlOutbox(sessions),
         metrics=metrics,
+        drills=SqlDrills(sessions),
+        recovery=recovery(settings),
+        stopwatch=SystemStopwatch(),
         warehouse=warehouse(settings),
         policy=DeferredPolicies(lambda: policy(settings)),
         plan_contract=plan_contract(),

@@ -16,7 +16,7 @@ from resources.estate_rules import find_conflicts
 from resources.estate_schema import find_breaches
 from resources.estate_yaml import Place, read_yaml
 
-FOLDERS = ("tenants", "images", "exemptions", "patches")
+FOLDERS = ("tenants", "images", "exemptions", "patches", "recovery")
 SUFFIXES = (".yaml", ".yml")
 # Outside those folders other tools' YAML may live; ours is read wherever it is.
 _OURS = re.compile(rb"^(\{?\s*)[\"']?apiVersion[\"']?\s*:\s*[\"']?qlrf/", re.MULTILINE)

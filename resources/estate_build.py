@@ -20,7 +20,9 @@ from qlrf_pipelines.domain.estate import (
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
 from resources.canary import provider_of
+from resources.estate_notifications import build_place
 from resources.estate_patches import build_changes, build_policy
+from resources.estate_recovery import build_pair, build_plan, build_site
 from resources.estate_rules import moment
 
 # Without a map, every environment goes by its own name: production must never pass for less.
@@ -29,6 +31,7 @@ _OWN_NAMES = {environment.value: environment for environment in Environment}
 
 def build_estate(values: Iterable[dict[str, Any]]) -> Estate:
     """The estate these contracts declare, sorted by name."""
+    values = list(values)
     tenants, images, exemptions = [], [], []
     patches: list[PatchPolicy] = []
     for value in values:
@@ -40,11 +43,17 @@ def build_estate(values: Iterable[dict[str, Any]]) -> Estate:
             patches.append(build_policy(value))
         elif value["kind"] == "Exemption":
             exemptions.append(_exemption(value))
+    sites = [build_site(value) for value in values if value["kind"] == "Site"]
+    pairs = [build_pair(value) for value in values if value["kind"] == "DrPair"]
+    plans = [build_plan(value, pairs) for value in values if value["kind"] == "RecoveryPlan"]
     return Estate(
         tenants=tuple(sorted(tenants, key=lambda t: t.name)),
         images=tuple(sorted(images, key=lambda i: (i.tenant or "", i.family))),
         exemptions=tuple(sorted(exemptions, key=lambda e: (e.tenant, e.name))),
         patches=tuple(sorted(patches, key=lambda p: (p.tenant or "", p.name))),
+        sites=tuple(sorted(sites, key=lambda s: (s.tenant, s.name))),
+        pairs=tuple(sorted(pairs, key=lambda p: (p.tenant, p.name))),
+        recovery=tuple(sorted(plans, key=lambda p: (p.tenant, p.name))),
     )
 
 
@@ -59,6 +68,7 @@ def _tenant(value: dict[str, Any]) -> Tenant:
         safety=_safety_rule(spec.get("safety", {})),
         changes=build_changes(spec.get("changes", {})),
         metrics=tuple(provider_of(item) for item in spec.get("metrics", ())),
+        notifications=tuple(build_place(item) for item in spec.get("notifications", ())),
     )
 
 

@@ -8,11 +8,13 @@ from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import ImageStatus
 from resources.estate_contracts import Contract
+from resources.estate_notifications import find_listener_problems, find_place_problems
 from resources.estate_patch_rules import (
     find_change_problems,
     find_patch_problems,
     find_windows_problems,
 )
+from resources.estate_recovery_rules import find_recovery_conflicts, find_recovery_problems
 from resources.estate_yaml import Document, Place
 
 
@@ -32,6 +34,7 @@ def find_conflicts(contracts: Sequence[Contract]) -> Iterator[Problem]:
     yield from _same_names(contracts)
     yield from _unknown_tenants(contracts)
     yield from _same_coordinates([c for c in contracts if c.kind == "GoldenImage"])
+    yield from find_recovery_conflicts(contracts)
 
 
 def _within(contract: Contract) -> Iterator[Problem]:
@@ -42,13 +45,17 @@ def _within(contract: Contract) -> Iterator[Problem]:
         yield from _repeated(contract, places, remedy="give every connector its own name")
         yield from _folded_values(contract)
         yield from find_change_problems(contract)
+        yield from find_place_problems(contract)
     elif contract.kind == "GoldenImage":
         yield from _versions(contract)
         yield from find_windows_problems(contract)
     elif contract.kind == "PatchPolicy":
         yield from find_patch_problems(contract)
+        yield from find_listener_problems(contract)
     elif contract.kind == "Exemption":
         yield from _moment_at(contract, ("spec", "expiresAt"))
+    else:
+        yield from find_recovery_problems(contract)
 
 
 def _moment_at(contract: Contract, place: Place) -> Iterator[Problem]:

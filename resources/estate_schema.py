@@ -25,6 +25,9 @@ SCHEMAS = {
     "Exemption": "exemption.schema.json",
     "CanaryAnalysis": "canary_analysis.schema.json",
     "PatchPolicy": "patch_policy.schema.json",
+    "Site": "site.schema.json",
+    "DrPair": "dr_pair.schema.json",
+    "RecoveryPlan": "recovery_plan.schema.json",
 }
 _TYPES = {
     "string": ("text", "give it a value"),

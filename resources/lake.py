@@ -21,13 +21,15 @@ from qlrf_pipelines.domain.datasets import DATASETS, Dataset
 from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.ports.lake import Lake
+from resources.lake_files import PartitionFiles, commit_files
 
 # Writers of different tenants never conflict, but each commit takes one number: eight writers at
 # once lose more often than delta-rs' default of 15 retries allows.
 _COMMIT = CommitProperties(max_commit_retries=1000)
 # delta-rs compresses nothing once properties are given without a compression (108 MB for 1.4 MB of
 # inventory here), and keeps a whole row group in memory before it writes any of it.
-_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=8_192)
+_ROW_GROUP = 8_192
+_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=_ROW_GROUP)
 # Statistics would copy names and keys of assets into the log, where erasing a tenant cannot reach
 # them; the partition is all we prune by.
 _CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "0"}
@@ -214,8 +216,12 @@ class DeltaLake(Lake):
             )
         table = self._created(dataset)
         guard = _Guard(dataset, tenants, day)
-        reader = pa.RecordBatchReader.from_batches(_undocumented(dataset), guard.checked(rows))
         with _translated(f"write dataset {dataset.name} in {self._root}"):
+            if dataset.by_tenant and day is None:
+                replaced = () if how["mode"] == "append" else tenants
+                self._write_files(table, guard.checked(rows), dataset, replaced=replaced)
+                return table.version()
+            reader = pa.RecordBatchReader.from_batches(_undocumented(dataset), guard.checked(rows))
             try:
                 write_deltalake(
                     table, reader, commit_properties=_COMMIT, writer_properties=_WRITER, **how
@@ -225,6 +231,20 @@ class DeltaLake(Lake):
                     raise guard.refusal from None
                 raise
         return table.version()
+
+    def _write_files(
+        self,
+        table: DeltaTable,
+        batches: Iterator[pa.RecordBatch],
+        dataset: Dataset,
+        *,
+        replaced: Sequence[TenantId],
+    ) -> None:
+        store = DeltaStorageHandler(self._uri(dataset), self._options)
+        with PartitionFiles(store, row_group=_ROW_GROUP) as files:
+            for batch in batches:
+                files.write(batch)
+        commit_files(table, files.added, replaced=replaced, properties=_COMMIT)
 
     def _files(self, table: DeltaTable, tenants: Sequence[TenantId], *, old: bool) -> list[str]:
         wanted = set(tenants)

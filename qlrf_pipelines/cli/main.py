@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "drift": ("qlrf_pipelines.cli.marts", "Show coverage per scope, or drifted assets."),
     "compliance": ("qlrf_pipelines.cli.marts", "Show frameworks, or results per control."),
     "risk": ("qlrf_pipelines.cli.marts", "Show the riskiest assets and why."),
+    "resilience": ("qlrf_pipelines.cli.resilience", "Show what is proven to survive a lost site."),
     "scopes": (
         "qlrf_pipelines.cli.scopes",
         "Show what was listed and what could not be; accept losses.",
@@ -27,6 +28,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("qlrf_pipelines.cli.query", "Ask the marts anything, read-only, in SQL."),
     "tasks": ("qlrf_pipelines.cli.tasks", "Ask for changes, and decide about those of others."),
     "rollouts": ("qlrf_pipelines.cli.rollouts", "Look at rollouts and steer them."),
+    "drills": ("qlrf_pipelines.cli.drills", "Drill recovery, with measured RTO and RPO."),
+    "notifications": (
+        "qlrf_pipelines.cli.notifications",
+        "Show who was told of rollouts, and try a channel.",
+    ),
     "evidence": ("qlrf_pipelines.cli.evidence", "Export and verify the evidence ledger."),
     "plan": ("qlrf_pipelines.cli.plan", "Plan a change and show what the gates say of it."),
     "policy": ("qlrf_pipelines.cli.policy", "List, try and test the policies plans must pass."),

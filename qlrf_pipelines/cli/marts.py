@@ -5,14 +5,22 @@ from typing import Any
 
 import click
 
-from qlrf_pipelines import wiring
+from qlrf_pipelines.cli.asking import (
+    Row,
+    among,
+    count,
+    first,
+    house_of,
+    known,
+    matching,
+    quoted,
+    rows_of,
+    say_cut,
+)
 from qlrf_pipelines.cli.output import emit_rows, json_option, say, tenant_option
-from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.vocabulary import COVERED_VERDICTS, DriftVerdict, Environment
 from qlrf_pipelines.ports.warehouse import Warehouse
 from qlrf_pipelines.settings import Settings
-
-Row = dict[str, Any]
 
 _SCOPE_TYPES = ["tenant", "environment", "platform", "region", "site", "family"]
 _ASSET = ["tenant", "name", "environment", "region", "family", "version", "approved_version"]
@@ -42,23 +50,23 @@ def assets(
     as_json: bool,
 ) -> None:
     """List live assets, worst drift first; what was not seen by the last listing is stale."""
-    house = _house(settings, tenant)
-    where = _where(
-        _among("tenant", tenant),
-        _among("environment", [environment] if environment else []),
-        _among("region", [region] if region else []),
-        _among("drift_verdict", verdict),
-        _among("family", [family] if family else []),
+    house = house_of(settings, tenant)
+    where = matching(
+        among("tenant", tenant),
+        among("environment", [environment] if environment else []),
+        among("region", [region] if region else []),
+        among("drift_verdict", verdict),
+        among("family", [family] if family else []),
     )
     order = "drift_score DESC, tenant, name, asset_key"
-    rows = _rows(house, f"SELECT * FROM fct_assets{where} ORDER BY {order}{_first(limit)}")  # noqa: S608  quoted below
+    rows = rows_of(house, f"SELECT * FROM fct_assets{where} ORDER BY {order}{first(limit)}")  # noqa: S608  quoted below
     emit_rows(
         [row | {"seen": _seen(row)} for row in rows] if not as_json else rows,
         as_json=as_json,
         columns=[*_ASSET, "drift_verdict", "drift_score", "risk_level", "risk_score", "seen"],
         empty="No live asset matches.",
     )
-    _cut(house, "fct_assets", where, shown=len(rows))
+    say_cut(house, "fct_assets", where, shown=len(rows))
     _unseen(house, tenant)
 
 
@@ -83,25 +91,25 @@ def drift(
     """Show coverage per scope, the worst offenders, or how coverage moved."""
     if offenders and days:
         raise click.UsageError("Choose one of --offenders and --days.")
-    house = _house(settings, tenant)
-    asked = _among("tenant", tenant)
+    house = house_of(settings, tenant)
+    asked = among("tenant", tenant)
     if offenders:
-        covered = ", ".join(_text(str(verdict)) for verdict in COVERED_VERDICTS)
-        where = _where(asked, "active", f"drift_verdict NOT IN ({covered})")
+        covered = ", ".join(quoted(str(verdict)) for verdict in COVERED_VERDICTS)
+        where = matching(asked, "active", f"drift_verdict NOT IN ({covered})")
         table, order = "fct_assets", "drift_score DESC, drifted_since, tenant, name, asset_key"
         shown = [*_ASSET, "drift_verdict", "drift_score", "versions_behind", "days_behind"]
         shown += ["drifted_since", "drift_reason"]
     else:
-        where = _where(asked, f"scope_type = {_text(by)}", _since(days))
+        where = matching(asked, f"scope_type = {quoted(by)}", _since(days))
         table = "agg_drift_daily" if days else "agg_drift_scope"
         order = "tenant, scope_value, day" if days else "tenant, coverage, scope_value"
         shown = ["tenant", "scope_value", "total", "current", "drifted", "coverage", "managed"]
         shown = [*(["day"] if days else []), *shown, "status"]
-    rows = _rows(house, f"SELECT * FROM {table}{where} ORDER BY {order}{_first(limit)}")  # noqa: S608
-    judged = _count(house, "fct_assets", _where(asked, "active")) if offenders else 0
+    rows = rows_of(house, f"SELECT * FROM {table}{where} ORDER BY {order}{first(limit)}")  # noqa: S608
+    judged = count(house, "fct_assets", matching(asked, "active")) if offenders else 0
     empty = f"None of {judged} active assets has drifted." if judged else "Nothing was measured."
     emit_rows(rows, as_json=as_json, columns=shown, empty=empty)
-    _cut(house, table, where, shown=len(rows))
+    say_cut(house, table, where, shown=len(rows))
     _unseen(house, tenant)
 
 
@@ -126,30 +134,30 @@ def compliance(
     """Show how each framework stands, its requirements, or a control's results."""
     if framework and control:
         raise click.UsageError("Choose one of --framework and --control.")
-    house = _house(settings, tenant)
-    asked = _among("tenant", tenant)
+    house = house_of(settings, tenant)
+    asked = among("tenant", tenant)
     bad = "verdict IN ('fail', 'never_proven')" if failing else ""
     if control:
-        _known(house, "dim_control", "control_id", control)
+        known(house, "dim_control", "control_id", control)
         table, order = "fct_control_results", "tenant, verdict, asset_key"
-        where = _where(asked, f"control_id = {_text(control)}", bad)
+        where = matching(asked, f"control_id = {quoted(control)}", bad)
         shown = ["tenant", "control_id", "asset_key", "severity", "verdict", "detail"]
     elif framework:
-        _known(house, "bridge_control_framework", "framework", framework)
+        known(house, "bridge_control_framework", "framework", framework)
         table, order = "agg_compliance_requirement", "tenant, requirement"
-        where = _where(asked, f"framework = {_text(framework)}", bad)
+        where = matching(asked, f"framework = {quoted(framework)}", bad)
         shown = ["tenant", "requirement", "title", "verdict", "passed", "failed", "never_proven"]
     else:
         table, order = "agg_compliance_framework", "tenant, framework"
-        where = _where(asked, "status <> 'healthy'" if failing else "")
+        where = matching(asked, "status <> 'healthy'" if failing else "")
         shown = ["tenant", "framework", "requirements_total", "requirements_met"]
         shown += ["requirements_unmet", "requirements_never_proven", "requirements_manual"]
         shown += ["score", "coverage", "status"]
-    rows = _rows(house, f"SELECT * FROM {table}{where} ORDER BY {order}{_first(limit)}")  # noqa: S608
-    judged = _count(house, "fct_control_results", _where(asked)) if failing else 0
+    rows = rows_of(house, f"SELECT * FROM {table}{where} ORDER BY {order}{first(limit)}")  # noqa: S608
+    judged = count(house, "fct_control_results", matching(asked)) if failing else 0
     empty = "Nothing fails and nothing is unproven." if judged else "Nothing was judged."
     emit_rows(rows, as_json=as_json, columns=shown, empty=empty)
-    _cut(house, table, where, shown=len(rows))
+    say_cut(house, table, where, shown=len(rows))
     _unseen(house, tenant)
 
 
@@ -160,10 +168,10 @@ def compliance(
 @click.pass_obj
 def risk(settings: Settings, *, tenant: Sequence[str], top: int, as_json: bool) -> None:
     """Show the riskiest assets, every factor of their score, and what was not assessed."""
-    house = _house(settings, tenant)
-    where = _where(_among("tenant", tenant))
+    house = house_of(settings, tenant)
+    where = matching(among("tenant", tenant))
     order = "risk_score DESC, tenant, name, asset_key"
-    rows = _rows(house, f"SELECT * FROM fct_assets{where} ORDER BY {order}{_first(top)}")  # noqa: S608
+    rows = rows_of(house, f"SELECT * FROM fct_assets{where} ORDER BY {order}{first(top)}")  # noqa: S608
     factors = ["risk_drift", "risk_critical_vulnerabilities", "risk_open_vulnerabilities"]
     factors += ["risk_noncompliance", "risk_exposure", "risk_environment_factor"]
     titles = {factor: factor.removeprefix("risk_").replace("_", " ") for factor in factors}
@@ -178,44 +186,10 @@ def risk(settings: Settings, *, tenant: Sequence[str], top: int, as_json: bool) 
     _unseen(house, tenant)
 
 
-def _house(settings: Settings, tenants: Sequence[str]) -> Warehouse:
-    house = wiring.warehouse(settings)
-    known = {row["tenant"] for row in _rows(house, "SELECT tenant FROM dim_tenant")}
-    missing = sorted(set(tenants) - known)
-    if missing:
-        raise NotFound(
-            f"Nothing was published about tenant {', '.join(missing)}; "
-            "`qlrf tenants list` shows who there is, `qlrf refresh` publishes."
-        )
-    return house
-
-
-def _rows(house: Warehouse, sql: str) -> list[Row]:
-    answer = house.ask(sql)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-
-
-def _known(house: Warehouse, mart: str, column: str, value: str) -> None:
-    rows = _rows(house, f"SELECT DISTINCT {column} AS name FROM {mart} ORDER BY 1")  # noqa: S608
-    names = [row["name"] for row in rows]
-    if value not in names:
-        raise NotFound(f"There is no {column} {value}; there are: {', '.join(names) or 'none'}.")
-
-
-def _count(house: Warehouse, mart: str, where: str) -> int:
-    return int(_rows(house, f"SELECT count(*) AS n FROM {mart}{where}")[0]["n"])  # noqa: S608
-
-
-def _cut(house: Warehouse, mart: str, where: str, *, shown: int) -> None:
-    total = _count(house, mart, where)
-    if total > shown:
-        say(f"{shown} of {total}; --limit 0 shows all.")
-
-
 def _unseen(house: Warehouse, tenants: Sequence[str]) -> None:
     """Say what nobody could look at, so that no table reads as if everything had been seen."""
-    where = _where(_among("tenant", tenants), "status <> 'complete'")
-    rows = _rows(
+    where = matching(among("tenant", tenants), "status <> 'complete'")
+    rows = rows_of(
         house,
         "SELECT tenant, count(*) AS scopes, max(last_complete_at) AS seen "  # noqa: S608
         f"FROM fct_scope_certificates{where} GROUP BY tenant ORDER BY tenant",
@@ -236,23 +210,6 @@ def _since(days: int | None) -> str:
     # The newest measured day counts as the last one: history is shown even if nothing ran today.
     newest = "(SELECT max(day) FROM agg_drift_daily)"
     return f"day > {newest} - {days}" if days else ""
-
-
-def _where(*conditions: str) -> str:
-    given = [condition for condition in conditions if condition]
-    return f" WHERE {' AND '.join(given)}" if given else ""
-
-
-def _among(column: str, values: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(map(_text, values))})" if values else ""
-
-
-def _first(limit: int) -> str:
-    return f" LIMIT {limit}" if limit else ""
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

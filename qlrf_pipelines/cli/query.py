@@ -14,8 +14,8 @@ from qlrf_pipelines import wiring
 from qlrf_pipelines.cli.output import emit_json, say
 from qlrf_pipelines.cli.texts import plain_table
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.tenancy import TenantId
 from qlrf_pipelines.ports.warehouse import Answer
 from qlrf_pipelines.settings import Settings
 

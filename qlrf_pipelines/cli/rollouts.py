@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, person_options
 from qlrf_pipelines.cli.rollout_text import asset_facts, headline, rollout_facts, shown
@@ -27,21 +28,16 @@ def _world(settings: Settings) -> "World":
     return wiring.live(settings)
 
 
-def _one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument ROLLOUT and its tenant."""
-    named = click.argument("rollout")(function)
-    option = click.option(
-        "--tenant", "-t", help="The rollout's tenant; found by itself if left out."
-    )
-    return option(named)
+_one = named_option("rollout")
 
 
 def _find(world: "World", tenant: str | None, rollout: str) -> Rollout:
     from qlrf_pipelines.services.rollouts import find_rollout
 
-    tenants = [TenantId(tenant)] if tenant else list(world.tasks.tenants())
-    having = [t for t in tenants if world.rollouts.find(t, prefix=rollout)]
-    where = having[0] if len(having) == 1 else TenantId(tenant or ", ".join(having) or "any")
+    stored = world.rollouts
+    where = tenant_having(
+        tenant, world.tasks.tenants(), lambda one: stored.find(one, prefix=rollout)
+    )
     return find_rollout(world, where, rollout)
 
 

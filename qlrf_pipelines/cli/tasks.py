@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
@@ -34,20 +35,14 @@ def _world(settings: Settings) -> "World":
     return wiring.live(settings)
 
 
-def _one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument TASK and its tenant."""
-    named = click.argument("task")(function)
-    return click.option("--tenant", "-t", help="The task's tenant; found by itself if left out.")(
-        named
-    )
+_one = named_option("task")
 
 
 def _find(world: "World", tenant: str | None, task: str) -> Record:
     from qlrf_pipelines.services import approvals  # loads the lake's types: `list` needs none
 
-    tenants = [TenantId(tenant)] if tenant else list(world.tasks.tenants())
-    found = [t for t in tenants if world.tasks.find(t, prefix=task)]
-    where = found[0] if len(found) == 1 else TenantId(tenant or ", ".join(found) or "any")
+    stored = world.tasks
+    where = tenant_having(tenant, stored.tenants(), lambda one: stored.find(one, prefix=task))
     return approvals.find_task(world, where, task)
 
 

@@ -9,7 +9,8 @@ from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say
 from qlrf_pipelines.domain.problems import InvalidEstate
 from qlrf_pipelines.settings import Settings
 
-_COLUMNS = ("tenants", "connectors", "images", "versions", "exemptions", "expired", "patches")
+_COLUMNS = ("tenants", "connectors", "images", "versions", "exemptions", "expired", "patches",
+            "sites", "recovery_plans")  # fmt: skip
 
 
 @click.command("validate")

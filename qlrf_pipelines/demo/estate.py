@@ -8,6 +8,7 @@ from qlrf_pipelines.domain.moments import iso
 
 TEMPLATES = Path(__file__).parent / "contracts"
 _DAYS = re.compile(r"\{\{days_ago (-?\d+)\}\}")
+_ENDPOINT = re.compile(r'endpointUrl: "[^"]*"')
 _TESTING = "status: testing                    # the second day promotes it"
 
 
@@ -34,6 +35,13 @@ def promote(folder: Path, *, now: datetime) -> None:
     text = contract.read_text(encoding="utf-8")
     promoted = f"status: production\n      promotedAt: {iso(now, digits=False)}"
     contract.write_text(text.replace(_TESTING, promoted, 1), encoding="utf-8")
+
+
+def point_at(folder: Path, cloud: str) -> None:
+    """Let every connector lead to another URL: the simulated cloud was started again."""
+    for contract in (folder / "tenants").glob("*.yaml"):
+        text = contract.read_text(encoding="utf-8")
+        contract.write_text(_ENDPOINT.sub(f'endpointUrl: "{cloud}"', text), encoding="utf-8")
 
 
 def _days_before(now: datetime, match: re.Match[str]) -> str:

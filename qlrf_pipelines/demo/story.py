@@ -5,29 +5,25 @@ what staleness, age and history look like. Everything else is the product as it 
 the same adapters over HTTP, the same database, lake and marts.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from assets_defs import expectations
 from qlrf_pipelines import wiring
+from qlrf_pipelines.demo.change import GOOD, ask
 from qlrf_pipelines.demo.clock import ShiftedClock
 from qlrf_pipelines.demo.estate import promote, write_estate
+from qlrf_pipelines.demo.stage import TENANTS, Stage, demo_settings, instance_of
 from qlrf_pipelines.domain.errors import Refused
-from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.operate.instance import opened
-from qlrf_pipelines.operate.refresh import RefreshOutcome, refresh_in
+from qlrf_pipelines.domain.tasks import Task
+from qlrf_pipelines.operate.refresh import RefreshOutcome
 from qlrf_pipelines.ports.progress import Progress
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.evidence import verify_ledger
 from qlrf_pipelines.settings import Settings
 
-TENANTS = (TenantId("acme"), TenantId("globex"))
 YESTERDAY = timedelta(hours=26)
 
 
@@ -42,15 +38,12 @@ class Story:
     stale: tuple[dict[str, Any], ...]
     evidence: tuple[dict[str, Any], ...]
     false_deletions: tuple[str, ...]
+    task: str
+    digest: str
 
     def as_json(self) -> dict[str, Any]:
         """The whole story as JSON values."""
         return asdict(self)
-
-
-def demo_settings(settings: Settings) -> Settings:
-    """The same home, with the demonstration's contracts and no patience for the failing region."""
-    return replace(settings, estate=settings.home / "demo" / "estate", aws_max_attempts=2)
 
 
 def tell(settings: Settings, progress: Progress) -> Story:
@@ -63,7 +56,7 @@ def tell(settings: Settings, progress: Progress) -> Story:
     world = wiring.live(chosen, progress=progress)
     _refuse_other_tenants(world, settings.home)
     expectations.warm_up()
-    with wiring.simulator() as cloud, _instance(chosen) as instance:
+    with wiring.simulator() as cloud, instance_of(chosen) as instance:
         for tenant in TENANTS:
             world.lake.erase(tenant)
         write_estate(
@@ -72,7 +65,7 @@ def tell(settings: Settings, progress: Progress) -> Story:
             credentials=settings.home / "demo" / "credentials",
             now=world.clock.now(),
         )
-        stage = _Stage(settings=chosen, instance=instance, progress=progress)
+        stage = Stage(settings=chosen, instance=instance, progress=progress)
         progress.said(f"A local AWS API at {cloud.url} holds {len(cloud.existing())} machines.")
         progress.said("First refresh, dated 26 hours ago ...")
         yesterday = replace(world, clock=ShiftedClock(world.clock, by=YESTERDAY))
@@ -84,36 +77,9 @@ def tell(settings: Settings, progress: Progress) -> Story:
             "machine vanishes without a word, and region ap-southeast-2 answers 503 ..."
         )
         second = stage.refresh(world)
-        return _story(world, first, second, existing=cloud.existing())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    settings: Settings
-    instance: dg.DagsterInstance
-    progress: Progress
-
-    def refresh(self, world: World) -> RefreshOutcome:
-        outcome = refresh_in(
-            self.instance,
-            world,
-            manifest=wiring.manifest(self.settings),
-            tenants=TENANTS,
-            progress=self.progress,
-            settings=self.settings,
-        )
-        if outcome.failures:
-            raise Refused(f"The refresh failed: {'; '.join(outcome.failures)}")
-        return outcome
-
-
-@contextmanager
-def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with (
-        wiring.database(settings) as database,
-        opened(settings, dagster_url=database.dagster_url, capture_logs=False) as instance,
-    ):
-        yield instance
+        progress.said("rita plans to bring acme's staging to 1.7.0, and asks for approval ...")
+        task = ask(world, instance, GOOD)
+        return _story(world, first, second, existing=cloud.existing(), task=task)
 
 
 def _refuse_other_tenants(world: World, home: Path) -> None:
@@ -126,7 +92,12 @@ def _refuse_other_tenants(world: World, home: Path) -> None:
 
 
 def _story(
-    world: World, first: RefreshOutcome, second: RefreshOutcome, *, existing: frozenset[str]
+    world: World,
+    first: RefreshOutcome,
+    second: RefreshOutcome,
+    *,
+    existing: frozenset[str],
+    task: Task,
 ) -> Story:
     gone = _ask(
         world,
@@ -168,6 +139,8 @@ def _story(
             for proof in [verify_ledger(world, tenant)]
         ),
         false_deletions=tuple(row["asset_id"] for row in gone if row["asset_id"] in existing),
+        task=task.id,
+        digest=task.digest,
     )
 
 

@@ -5,37 +5,41 @@ A null means unknown, never "none": an empty list, zero or '' is what "looked, f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-TIME = pa.timestamp("us", tz="UTC")
-TEXTS = pa.list_(pa.string())
-TAGS = pa.map_(pa.string(), pa.string())
-PORTS = pa.list_(
-    pa.struct([("protocol", pa.string()), ("from_port", pa.int32()), ("to_port", pa.int32())])
+from qlrf_pipelines.domain.dataset_shape import (
+    COORDINATES,
+    PORTS,
+    TAGS,
+    TEXTS,
+    TIME,
+    Dataset,
 )
-COORDINATES = pa.list_(
-    pa.struct([("platform", pa.string()), ("region", pa.string()), ("image_ref", pa.string())])
-)
+from qlrf_pipelines.domain.dataset_shape import columns as _columns
+from qlrf_pipelines.domain.drill_datasets import DRILL_PHASES, DRILLS, RESILIENCE
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """One table of the lake: its grain, its key (unique within a tenant) and its columns."""
-
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    schema: pa.Schema
-    append_only: bool = False
-
-
-def _columns(**columns: tuple[pa.DataType, str]) -> pa.Schema:
-    return pa.schema(
-        [pa.field(name, kind, metadata={"doc": doc}) for name, (kind, doc) in columns.items()]
-    )
-
+__all__ = [
+    "CONTROL_RESULTS",
+    "COORDINATES",
+    "DATASETS",
+    "DRIFT",
+    "DRIFT_DAILY",
+    "DRILLS",
+    "DRILL_PHASES",
+    "GOLDEN_IMAGES",
+    "INVENTORY",
+    "INVENTORY_CHANGES",
+    "PORTS",
+    "RESILIENCE",
+    "RISK",
+    "SCOPES",
+    "TAGS",
+    "TEXTS",
+    "TIME",
+    "VULNERABILITIES",
+    "Dataset",
+]
 
 _WHERE = {
     "tenant": (pa.string(), "The tenant the row belongs to."),
@@ -49,6 +53,7 @@ INVENTORY = Dataset(
     name="inventory",
     grain="one row per asset ever seen and not yet forgotten; live unless tombstoned_at is set",
     key=("asset_key",),
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         kind=(pa.string(), "What it is; `instance` for a machine."),
@@ -102,6 +107,7 @@ INVENTORY_CHANGES = Dataset(
     grain="one row per asset and refresh in which something changed",
     key=("asset_key", "change_seq"),
     append_only=True,
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         change_seq=(pa.int64(), "Sequence number of the refresh, rising within a tenant."),
@@ -121,6 +127,7 @@ SCOPES = Dataset(
     name="scopes",
     grain="one row per listing scope: its latest certificate",
     key=("scope_id",),
+    by_tenant=True,
     schema=_columns(
         **_WHERE,
         kind=(
@@ -268,5 +275,8 @@ DATASETS: Mapping[str, Dataset] = {
         CONTROL_RESULTS,
         RISK,
         VULNERABILITIES,
+        DRILLS,
+        DRILL_PHASES,
+        RESILIENCE,
     )
 }

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NewType
+from typing import Any
 
 from qlrf_pipelines.domain.autonomy import AutonomyRules
 from qlrf_pipelines.domain.canary import Provider
 from qlrf_pipelines.domain.change_risk import RiskRule
+from qlrf_pipelines.domain.channels import Place
 from qlrf_pipelines.domain.patching import PatchPolicy
+from qlrf_pipelines.domain.recovery_plans import DrPair, RecoveryPlan, Site
+from qlrf_pipelines.domain.tenancy import TenantId as TenantId
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
-
-TenantId = NewType("TenantId", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class ChangeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One customer: its connectors, where its metrics are, and the rules it set for itself."""
+    """One customer: its connectors, metrics and places of messages, and the rules it set itself."""
 
     name: TenantId
     display_name: str
@@ -78,6 +79,7 @@ class Tenant:
     safety: SafetyRule = field(default_factory=SafetyRule)
     changes: ChangeRules = field(default_factory=ChangeRules)
     metrics: tuple[Provider, ...] = ()
+    notifications: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,9 @@ class Estate:
     images: tuple[GoldenImage, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     patches: tuple[PatchPolicy, ...] = ()
+    sites: tuple[Site, ...] = ()
+    pairs: tuple[DrPair, ...] = ()
+    recovery: tuple[RecoveryPlan, ...] = ()
 
     def images_of(self, tenant: TenantId) -> tuple[GoldenImage, ...]:
         """The golden images a tenant may use: its own, and the shared ones it did not override."""
@@ -166,3 +171,15 @@ class Estate:
         overridden = {policy.name for policy in own}
         shared = (p for p in self.patches if p.tenant is None and p.name not in overridden)
         return own + tuple(shared)
+
+    def sites_of(self, tenant: TenantId) -> tuple[Site, ...]:
+        """The sites of a tenant."""
+        return tuple(site for site in self.sites if site.tenant == tenant)
+
+    def pairs_of(self, tenant: TenantId) -> tuple[DrPair, ...]:
+        """The pairs of sites of a tenant."""
+        return tuple(pair for pair in self.pairs if pair.tenant == tenant)
+
+    def recovery_of(self, tenant: TenantId) -> tuple[RecoveryPlan, ...]:
+        """The recovery plans of a tenant."""
+        return tuple(plan for plan in self.recovery if plan.tenant == tenant)

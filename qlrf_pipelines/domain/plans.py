@@ -5,6 +5,7 @@ facts, contracts and policy make the same plan.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,7 @@ from qlrf_pipelines.domain.schedules import Span
 from qlrf_pipelines.domain.vocabulary import Environment, Platform, RiskLevel
 
 NO_EXECUTOR = "none"
+TOGETHER = "together"  # the parameter that names what an asset can only be changed with
 _PRODUCTION_PHASE = 0.2
 _DIGITS = 12
 
@@ -129,6 +131,7 @@ class Plan:
     timezone: str
     strategy: Mapping[str, str]
     hooks: tuple[Mapping[str, Any], ...] = ()
+    notifications: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -196,6 +199,7 @@ class Plan:
             "window": _window(self.window, self.timezone),
             "strategy": dict(self.strategy),
             "hooks": [dict(hook) for hook in self.hooks],
+            "notifications": [dict(one) for one in self.notifications],
         }
         return body | ({"policy": self.policy} if self.policy else {})
 
@@ -225,26 +229,47 @@ def make_phases(actions: Sequence[Action], pace: Pace, *, production: bool) -> t
     """The actions in phases and batches, each action in exactly one.
 
     In production no phase holds more than 20 % of them, or one: a small fleet moves asset by asset.
-    A step too large for one phase becomes several, each with the step's wait.
+    A step too large for one phase becomes several, each with the step's wait. What can only be
+    changed together is never parted, also where that makes a phase larger than it should be: the
+    policies then have the last word.
     """
     total = len(actions)
     share = min(pace.phase_share, _PRODUCTION_PHASE) if production else pace.phase_share
     largest = phase_bound(total, share)
     together = min(largest, phase_bound(total, pace.batch_share))
+    units = _units(actions)
     found: list[Phase] = []
     done = 0
     for number, (reached, wait) in enumerate(pace.steps):
         last = number == len(pace.steps) - 1
         until = total if last else min(total, max(done + 1, math.floor(total * reached)))
-        for start in range(done, until, largest):
-            chosen = actions[start : min(until, start + largest)]
+        while done < until and units:
+            chosen = _packed(units, min(largest, until - done))
+            done += sum(len(unit) for unit in chosen)
             canary = pace.canary and not found
             name = "canary" if canary else f"wave-{len(found) + (0 if pace.canary else 1)}"
-            found.append(
-                Phase(name=name, canary=canary, batches=_batches(chosen, together), wait=wait)
-            )
-        done = max(done, until)
+            batches = _batches(chosen, together)
+            found.append(Phase(name=name, canary=canary, batches=batches, wait=wait))
     return tuple(found)
+
+
+Unit = tuple[Action, ...]
+
+
+def _units(actions: Sequence[Action]) -> deque[Unit]:
+    """What is changed together, in the order of the first of each."""
+    found: dict[str, list[Action]] = {}
+    for action in actions:
+        found.setdefault(action.parameters.get(TOGETHER, action.asset), []).append(action)
+    return deque(tuple(unit) for unit in found.values())
+
+
+def _packed(units: deque[Unit], size: int) -> list[Unit]:
+    """The next units that fit into `size`, at least one, taken off the queue."""
+    chosen = [units.popleft()]
+    while units and sum(map(len, chosen)) + len(units[0]) <= size:
+        chosen.append(units.popleft())
+    return chosen
 
 
 def phase_bound(total: int, share: float) -> int:
@@ -271,11 +296,13 @@ def plan_digest(document: Mapping[str, Any], context: Mapping[str, str]) -> str:
     return digest({"plan": dict(document), "context": dict(context)})
 
 
-def _batches(actions: Sequence[Action], size: int) -> tuple[Batch, ...]:
-    return tuple(
-        Batch(actions=tuple(actions[start : start + size]))
-        for start in range(0, len(actions), size)
-    )
+def _batches(units: Sequence[Unit], size: int) -> tuple[Batch, ...]:
+    left = deque(units)
+    found: list[Batch] = []
+    while left:
+        unit_actions = [action for unit in _packed(left, size) for action in unit]
+        found.append(Batch(actions=tuple(unit_actions)))
+    return tuple(found)
 
 
 def _checking(check: Mapping[str, Any]) -> int:

@@ -23,6 +23,7 @@ class Permission(StrEnum):
     MANAGE_RBAC = "manage:rbac"
     CONFIGURE_INTEGRATIONS = "configure:integrations"
     APPROVE_EXCEPTIONS = "approve:exceptions"
+    TRIGGER_FAILOVER = "trigger:failover"
 
 
 class Role(StrEnum):
@@ -65,6 +66,7 @@ _ADDED: Mapping[Role, frozenset[Permission]] = {
             Permission.MANAGE_RBAC,
             Permission.CONFIGURE_INTEGRATIONS,
             Permission.APPROVE_EXCEPTIONS,
+            Permission.TRIGGER_FAILOVER,
         }
     ),
 }

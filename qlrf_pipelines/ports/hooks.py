@@ -18,4 +18,7 @@ class Hooks(ABC):
 
         The same token may be sent again after a crash: the receiver tells a repetition by it.
         What could not be sent at all is unknown.
+
+        Raises:
+            Rejected: the reference of the hook's secret leads nowhere; nothing was sent.
         """

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from qlrf_pipelines.domain.operations import Progress
+from qlrf_pipelines.domain.operations import Health, HealthReport, Progress
 from qlrf_pipelines.domain.recovery import Member, Move, Replication, Serving, Side
 
 
@@ -61,6 +62,17 @@ class RecoverySession(ABC):
     @abstractmethod
     def canary(self, side: Side, *, drill: str) -> Canary | None:
         """The data of one side as seen during a drill; None if this member has none to write."""
+
+    def ask(
+        self, side: Side, check: Mapping[str, Any], *, drill: str, timeout_seconds: float
+    ) -> HealthReport:
+        """One answer to a `sql` or `command` check of the workload on one side.
+
+        An adapter that cannot ask says unknown, which proves nothing.
+        """
+        del side, drill, timeout_seconds
+        why = f"this adapter cannot ask by {check.get('type', 'nothing')}"
+        return HealthReport(health=Health.UNKNOWN, why=why)
 
 
 class RecoveryAdapter(ABC):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.tenancy import TenantId
 
 if TYPE_CHECKING:
     import pyarrow as pa  # `qlrf query` starts in half the time without it

@@ -21,23 +21,36 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.inventory_known import Known, known_places
 from qlrf_pipelines.services.inventory_listing import Listed, list_regions
 from qlrf_pipelines.services.inventory_plan import Place, Plan, plan
-from qlrf_pipelines.services.inventory_reconcile import Attempt, Evidence, Loss, reconcile
+from qlrf_pipelines.services.inventory_reconcile import (
+    ROWS_AT_ONCE,
+    Attempt,
+    Evidence,
+    Loss,
+    reconcile,
+)
 from qlrf_pipelines.services.inventory_report import change_report, inventory_report
 from qlrf_pipelines.services.inventory_scopes import scope_rows
 from qlrf_pipelines.services.inventory_sql import PENDING_CHANGES
 
 
 def refresh_inventory(
-    world: World, tenants: Sequence[Tenant], *, workers: int, lock_wait: float
+    world: World,
+    tenants: Sequence[Tenant],
+    *,
+    workers: int,
+    lock_wait: float,
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> StepReport:
     """List every scope of these tenants, and write what that proves, and nothing more.
+
+    A region of more than `rows_at_once` assets is judged whole, and its rows made part by part.
 
     Raises:
         Refused: another refresh of one of the tenants held its lock for longer than `lock_wait`.
         Unavailable: the lake, the disk or the database failed; nothing is half written.
     """
     with world.locks.hold(_locks(tenants), wait_seconds=lock_wait):
-        return _refresh(world, tenants, workers=workers)
+        return _refresh(world, tenants, workers=workers, rows_at_once=rows_at_once)
 
 
 def flush_changes(world: World, tenants: Sequence[Tenant], *, lock_wait: float = 600) -> StepReport:
@@ -55,7 +68,9 @@ def flush_changes(world: World, tenants: Sequence[Tenant], *, lock_wait: float =
             return change_report(world, session.connection, names, started=started)
 
 
-def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepReport:
+def _refresh(
+    world: World, tenants: Sequence[Tenant], *, workers: int, rows_at_once: int
+) -> StepReport:
     started, names = world.clock.now(), _names(tenants)
     newest = _flush(world, names)
     attempt = Attempt(
@@ -67,9 +82,7 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
     )
     with world.engine.session() as session:
         connection = session.connection
-        # Every thread holds wide rows of its own: with two, discovering 100 000 assets takes
-        # 100 MiB more, and no less time, since the lake's writer is what it waits for.
-        connection.execute("SET threads = 1")
+        _be_frugal(connection)
         world.lake.view(connection, INVENTORY, tenants=names, name="inventory_before")
         world.lake.view(connection, SCOPES, tenants=names, name="scopes_before")
         known = known_places(connection)
@@ -79,7 +92,7 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
         places = _numbered(planned, known, certificates)
         evidence = Evidence(places=places, certificates=certificates, listed=listed, known=known)
         losses: dict[Place, Loss] = {}
-        rows = reconcile(connection, attempt, evidence, losses=losses)
+        rows = reconcile(connection, attempt, evidence, losses=losses, rows_at_once=rows_at_once)
         version = world.lake.replace(INVENTORY, rows, tenants=names)
         _flush(world, names)
         world.lake.view(connection, INVENTORY, tenants=names, name="written", version=version)
@@ -89,6 +102,17 @@ def _refresh(world: World, tenants: Sequence[Tenant], *, workers: int) -> StepRe
         return inventory_report(
             world, connection, attempt, scopes, version=version, started=started
         )
+
+
+def _be_frugal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep one thread's wide rows, and of freed memory nothing: 150 MiB less at 100 000 assets.
+
+    It costs no time that is seen: a refresh waits for the clouds.
+    """
+    connection.execute(
+        "SET threads = 1; SET allocator_flush_threshold = '1MB'; "
+        "SET allocator_bulk_deallocation_flush_threshold = '1MB'"
+    )
 
 
 def _listed(
@@ -141,6 +165,7 @@ def _flush(world: World, tenants: Sequence[TenantId]) -> dict[TenantId, int]:
     """Append pending changes; return every tenant's newest sequence number."""
     with world.engine.session() as session:
         connection = session.connection
+        _be_frugal(connection)
         world.lake.view(connection, INVENTORY, tenants=tenants)
         world.lake.view(connection, INVENTORY_CHANGES, tenants=tenants)
         newest = _newest(connection)

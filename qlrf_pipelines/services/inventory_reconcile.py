@@ -19,7 +19,7 @@ from qlrf_pipelines.ports.acceptances import Acceptance
 from qlrf_pipelines.services.inventory_known import Known
 from qlrf_pipelines.services.inventory_listing import Listed, placed_schema
 from qlrf_pipelines.services.inventory_plan import Place
-from qlrf_pipelines.services.inventory_sql import FACTS, FATES, INVENTORY_NOW
+from qlrf_pipelines.services.inventory_sql import INVENTORY_NOW, JUDGED, part_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class Evidence:
     known: Known
 
 
-# Rows reconciled at once: enough to be set-based, few enough to keep memory flat as estates grow.
-_CHUNK = 10_000
-_BATCH = 512  # the lake writer keeps dozens of batches in flight
+# Rows made at once: enough to be set-based, few enough to keep memory flat as estates grow.
+ROWS_AT_ONCE = 10_000
+_BATCH = 2_048
 
 
 def reconcile(
@@ -99,13 +99,14 @@ def reconcile(
     evidence: Evidence,
     *,
     losses: dict[Place, Loss],
+    rows_at_once: int,
 ) -> pa.RecordBatchReader:
     """Every row of the inventory after the attempt, streamed; `losses` fills while it is read.
 
     The view `inventory_before` holds the inventory before.
     """
     return pa.RecordBatchReader.from_batches(
-        INVENTORY.schema, _batches(connection, attempt, evidence, losses)
+        INVENTORY.schema, _batches(connection, attempt, evidence, losses, rows_at_once)
     )
 
 
@@ -114,8 +115,9 @@ def _batches(
     attempt: Attempt,
     evidence: Evidence,
     losses: dict[Place, Loss],
+    rows_at_once: int,
 ) -> Iterator[pa.RecordBatch]:
-    for places in _chunks(evidence):
+    for places, parts in _chunks(evidence, rows_at_once):
         tenants = {place.tenant for place in places}
         _rules(connection, attempt, tenants)
         _places(connection, attempt, evidence, places)
@@ -128,15 +130,21 @@ def _batches(
                 if one.number in numbers and one.certificate.scope.kind is kind and one.file
             ]
             _rows(connection, f"raw_{kind}", files, placed_schema(schema))
-        connection.execute(FACTS)
-        connection.execute(FATES)
+        connection.execute(JUDGED)
         losses.update(_losses(connection, evidence.places))
-        for batch in connection.sql(INVENTORY_NOW).to_arrow_reader(_BATCH):
-            yield batch.cast(INVENTORY.schema)
+        for part in range(parts):
+            connection.execute(part_facts(part, parts=parts))
+            # The lake takes rows tenant by tenant.
+            rows = INVENTORY_NOW + (" ORDER BY tenant" if len(tenants) > 1 else "")
+            for batch in connection.sql(rows).to_arrow_reader(_BATCH):
+                yield batch.cast(INVENTORY.schema)
 
 
-def _chunks(evidence: Evidence) -> Iterator[list[Place]]:
-    """Places in groups of about `_CHUNK` rows; one region's connectors are never apart."""
+def _chunks(evidence: Evidence, most: int) -> Iterator[tuple[list[Place], int]]:
+    """Places in groups of about `most` rows, and how many parts to make their rows in.
+
+    One region's connectors are never apart; a region that is larger is a group of several parts.
+    """
     sizes = dict(evidence.known.rows)
     for place in evidence.places:
         certificate = evidence.certificates.get((place, Kind.INSTANCE))
@@ -147,13 +155,13 @@ def _chunks(evidence: Evidence) -> Iterator[list[Place]]:
     for _, group in groupby(ordered, key=_region):
         together = list(group)
         more = sum(sizes[place] for place in together)
-        if chunk and size + more > _CHUNK:
-            yield chunk
+        if chunk and size + more > most:
+            yield chunk, math.ceil(size / most) or 1
             chunk, size = [], 0
         chunk.extend(together)
         size += more
     if chunk:
-        yield chunk
+        yield chunk, math.ceil(size / most) or 1
 
 
 def _region(place: Place) -> tuple[str, str, str, str]:

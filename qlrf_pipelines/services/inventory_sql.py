@@ -3,6 +3,9 @@
 Tables and views it reads: `prev` (inventory before), `raw_<kind>` (rows of complete listings),
 `place` (one row per region: how its listings ended, the brake's limits, an acceptance),
 `rule` and `environment_value` (each tenant's rules, and this refresh's number, id and moment).
+
+What becomes of an asset is decided for whole regions, over keys alone (`FATES`); the wide rows are
+made part by part, so that a region of any size takes the memory of a part.
 """
 
 from qlrf_pipelines.domain.datasets import INVENTORY
@@ -52,10 +55,17 @@ CREATE OR REPLACE TEMP VIEW listed AS
     WHERE t.last_row IS NULL OR o.row_no = t.last_row;
 """
 
+# The part of the assets whose rows are made at once: those of one remainder of their id's hash.
+PART = """
+CREATE OR REPLACE TEMP VIEW part AS SELECT * FROM listed WHERE {share};
+CREATE OR REPLACE TEMP VIEW prev_part AS SELECT * FROM prev WHERE {share};
+"""
+SHARE = "hash(asset_id) % {parts} = {part}"
+
 VOLUMES = """
 CREATE OR REPLACE TEMP TABLE volume_fact AS
 WITH attached AS (
-    SELECT region_no, asset_id, unnest(volume_ids) AS volume_id FROM listed
+    SELECT region_no, asset_id, unnest(volume_ids) AS volume_id FROM part
 )
 SELECT a.region_no, a.asset_id,
     CASE WHEN bool_or(v.encrypted = false) THEN false
@@ -68,7 +78,7 @@ GROUP BY ALL;
 GROUPS = """
 CREATE OR REPLACE TEMP TABLE group_fact AS
 WITH joined AS (
-    SELECT region_no, asset_id, unnest(group_ids) AS group_id FROM listed
+    SELECT region_no, asset_id, unnest(group_ids) AS group_id FROM part
 )
 SELECT j.region_no, j.asset_id,
     CASE WHEN count(g.open_ports) < count(*) THEN NULL
@@ -90,7 +100,7 @@ SELECT region_no, asset_id, max(patches_missing) AS patches_missing,
     max(patches_critical_missing) AS patches_critical_missing,
     max(patches_security_missing) AS patches_security_missing,
     max(patch_scanned_at) AS patch_scanned_at
-FROM raw_patch_state GROUP BY ALL;
+FROM raw_patch_state WHERE {share} GROUP BY ALL;
 """
 
 # What is known of every asset, then of every scope, then what becomes of every asset.
@@ -163,7 +173,7 @@ _SEEN = f"""
             AS patch_managed,
         s.patches_missing, s.patches_failed, s.patches_pending_reboot,
         s.patches_critical_missing, s.patches_security_missing, s.patch_scanned_at
-    FROM listed o
+    FROM part o
     JOIN place l USING (region_no)
     JOIN rule r ON r.tenant = l.tenant
     LEFT JOIN environment_value e
@@ -243,7 +253,7 @@ def _seen_rows() -> str:
         FROM seen s
         JOIN fate f USING (tenant, asset_key)
         JOIN rule r USING (tenant)
-        LEFT JOIN prev p USING (tenant, asset_key)
+        LEFT JOIN prev_part p USING (tenant, asset_key)
         WHERE f.outcome IN ('discovered', 'seen', 'returned')
     ), resolved AS (
         SELECT * REPLACE ({carried}) FROM joined
@@ -309,12 +319,20 @@ def _unseen_rows() -> str:
     }
     return f"""
     SELECT {_columns(values, alias="a")}
-    FROM prev a JOIN fate f USING (tenant, asset_key) JOIN rule r USING (tenant)
+    FROM prev_part a JOIN fate f USING (tenant, asset_key) JOIN rule r USING (tenant)
     WHERE f.outcome NOT IN ('discovered', 'seen', 'returned', 'forgotten', 'never')
     """  # noqa: S608  our own names
 
 
-FACTS = LISTED + VOLUMES + GROUPS + IMAGES + PATCHES
+JUDGED = LISTED + IMAGES + FATES
+
+
+def part_facts(part: int, *, parts: int) -> str:
+    """Everything listed about one part of the assets."""
+    share = SHARE.format(parts=parts, part=part) if parts > 1 else "true"
+    return (PART + VOLUMES + GROUPS + PATCHES).format(share=share)
+
+
 # Assets a complete listing shows alive, then those it does not show, or shows terminated.
 INVENTORY_NOW = _seen_rows() + "UNION ALL BY NAME" + _unseen_rows()
 

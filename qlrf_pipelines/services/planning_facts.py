@@ -1,7 +1,7 @@
 """What is known of the assets a plan may change: read from one snapshot of the lake, set-based."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,13 @@ SELECT DISTINCT d.family, d.version FROM inventory i JOIN drift d ON d.asset_key
 WHERE i.tombstoned_at IS NULL AND i.state = 'running' AND i.environment = 'staging'
   AND d.active AND i.fresh AND d.version IS NOT NULL
 """
+_GROUPS = """
+SELECT i.account, i.region, i.tags['aws:autoscaling:groupName'] AS name, list(i.asset_key)
+FROM inventory i JOIN drift d ON d.asset_key = i.asset_key
+WHERE i.tombstoned_at IS NULL AND d.active AND i.platform = 'aws'
+  AND i.tags['aws:autoscaling:groupName'] IS NOT NULL
+GROUP BY ALL
+"""
 _JUDGED = """
 SELECT DISTINCT r.asset_key, r.control_id FROM control_results r
 WHERE list_contains($assets, r.asset_key)
@@ -48,6 +55,7 @@ SELECT asset_key, platform, environment, state, fresh, tombstoned_at IS NOT NULL
 FROM inventory WHERE list_contains($assets, asset_key)
 """
 _CRITICAL = "qlrf:criticality"
+_GROUP = "aws:autoscaling:groupName"
 _DEPENDENTS = "qlrf:dependents"
 _EXTERNAL = "qlrf:external-dependents"
 
@@ -81,6 +89,12 @@ class Candidate:
         """Whether it is critical; one that does not say so counts as critical."""
         said = self.tags.get(_CRITICAL, "").strip().casefold()
         return said not in ("low", "medium")
+
+    @property
+    def group(self) -> str:
+        """The Auto Scaling group that replaces it together with others; '' if there is none."""
+        name = self.tags.get(_GROUP, "") if self.platform is Platform.AWS else ""
+        return f"{self.account}:{self.region}:{name}" if name else ""
 
     @property
     def dependents(self) -> int | None:
@@ -133,13 +147,17 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """One snapshot of a tenant, as far as a plan needs it."""
+    """One snapshot of a tenant, as far as a plan needs it.
+
+    `groups` are all live members of each Auto Scaling group, whatever was selected.
+    """
 
     candidates: tuple[Candidate, ...]
     releases: Mapping[tuple[str, str], Release]
     fleet: Mapping[Environment, int]
     staged: frozenset[tuple[str, str]]
     versions: Mapping[str, int | None]
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def look(world: World, tenant: TenantId, narrow: Mapping[str, Sequence[str]]) -> Knowledge:
@@ -158,6 +176,10 @@ def look(world: World, tenant: TenantId, narrow: Mapping[str, Sequence[str]]) ->
             fleet={Environment(e): n for e, n in connection.execute(_FLEET).fetchall()},
             staged=frozenset((f, v) for f, v in connection.execute(_STAGED).fetchall()),
             versions=versions,
+            groups={
+                f"{account}:{region}:{name}": frozenset(members)
+                for account, region, name, members in connection.execute(_GROUPS).fetchall()
+            },
         )
 
 

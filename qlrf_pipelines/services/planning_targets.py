@@ -1,7 +1,7 @@
 """What becomes of each asset: an action, or the reason why there is none."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import semver
 
@@ -13,7 +13,7 @@ from qlrf_pipelines.domain.patching import (
     SourceType,
     StrategyType,
 )
-from qlrf_pipelines.domain.plans import Action, Operation
+from qlrf_pipelines.domain.plans import TOGETHER, Action, Operation
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, ImageStatus, Platform, Severity
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge, Release
@@ -57,7 +57,35 @@ def targets(
             actions.append(found)
         elif found:
             skipped.append(Skipped(asset=asset.key, name=asset.name, why=found))
-    return actions, skipped
+    return _whole_groups(knowledge, candidates, actions, skipped)
+
+
+def _whole_groups(
+    knowledge: Knowledge,
+    candidates: Sequence[Candidate],
+    actions: Sequence[Action],
+    skipped: list[Skipped],
+) -> tuple[list[Action], list[Skipped]]:
+    """An Auto Scaling group is replaced as a whole, or not at all: its refresh knows no half."""
+    groups = {asset.key: asset.group for asset in candidates}
+    replaced = {a.asset for a in actions if a.operation is Operation.REPLACE_WITH_IMAGE}
+    kept: list[Action] = []
+    for action in actions:
+        group = groups[action.asset]
+        others = knowledge.groups.get(group, frozenset()) - replaced
+        if not group or action.asset not in replaced:
+            kept.append(action)
+        elif others:
+            name = group.rsplit(":", 1)[-1]
+            why = (
+                f"its Auto Scaling group {name} is replaced as a whole, and {len(others)} of its"
+                " machines are not part of this plan"
+            )
+            skipped.append(Skipped(asset=action.asset, name=action.name, why=why))
+        else:
+            parameters = {**action.parameters, TOGETHER: group}
+            kept.append(replace(action, parameters=parameters))
+    return kept, skipped
 
 
 def selected(asset: Candidate, selector: PatchSelector) -> bool:

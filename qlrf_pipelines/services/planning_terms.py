@@ -327,6 +327,19 @@ def hooks(policy: PatchPolicy | None) -> tuple[Mapping[str, Any], ...]:
     )
 
 
+def notifications(policy: PatchPolicy | None) -> tuple[Mapping[str, Any], ...]:
+    """Who hears of the rollout, as the plan keeps them."""
+    return tuple(
+        {
+            "channel": one.channel,
+            "target": one.target,
+            "events": list(one.events),
+            "progress_every_seconds": max(1, int(one.progress_every.total_seconds())),
+        }
+        for one in (() if policy is None else policy.notifications)
+    )
+
+
 def inventory_facts(asset: Candidate) -> dict[str, Any]:
     """What an approval relies on of one asset: nothing that a mere refresh changes."""
     return {

@@ -22,6 +22,8 @@ class Validation:
     exemptions: int
     expired: int
     patches: int
+    sites: int
+    recovery_plans: int
     warnings: tuple[str, ...]
 
 
@@ -40,6 +42,8 @@ def validate(store: EstateStore, clock: Clock) -> Validation:
         exemptions=len(estate.exemptions),
         expired=sum(item.expires_at <= now for item in estate.exemptions),
         patches=len(estate.patches),
+        sites=len(estate.sites),
+        recovery_plans=len(estate.recovery),
         warnings=tuple(find_warnings(estate, now)),
     )
 

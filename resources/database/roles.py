@@ -33,9 +33,15 @@ TENANT_TABLES = (
     "task_document",
     "task_decision",
     "task_claim",
+    "drill",
+    "drill_event",
+    "drill_move",
+    "drill_answer",
+    "drill_write",
     "rollout",
     "rollout_asset",
     "rollout_lock",
+    "notification",
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlrf_pipelines.domain.errors import Unavailable
-from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.tenancy import TenantId
 from qlrf_pipelines.ports.warehouse import Answer, BuildReport, Warehouse
 from resources.warehouse import reading
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
-from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.tenancy import TenantId
 
 HINT = "`qlrf query --marts` lists the marts and their columns."
 # What no statement may do: reach files or the net, change a setting, or see our own variables.
@@ -32,10 +32,10 @@ def opened(path: Path, sql: str, *, tenant: TenantId | None) -> Iterator[duckdb.
         NotFound: nothing was published, or nothing about this tenant.
         Unavailable: the file cannot be read, or memory ran out.
     """
-    check_statement(sql)
-    if not path.exists():
-        raise NotFound("No marts were published yet; run `qlrf refresh`.")
     with duckdb.connect(":memory:") as connection:
+        check_statement(sql, connection)
+        if not path.exists():
+            raise NotFound("No marts were published yet; run `qlrf refresh`.")
         if tenant is None:
             _attach(connection, path, name="marts")
         else:
@@ -49,14 +49,14 @@ def opened(path: Path, sql: str, *, tenant: TenantId | None) -> Iterator[duckdb.
             yield connection
 
 
-def check_statement(sql: str) -> None:
-    """Refuse anything but exactly one statement that only reads.
+def check_statement(sql: str, connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse anything but exactly one statement that only reads; the connection parses it.
 
     Raises:
         Rejected: none, several, another kind of statement, or not SQL.
     """
     try:
-        statements = duckdb.extract_statements(sql)
+        statements = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise Rejected(f"{error}\n{HINT}") from error
     if len(statements) != 1:
@@ -100,22 +100,23 @@ def _keep_only(connection: duckdb.DuckDBPyConnection, sql: str, tenant: TenantId
         raise NotFound(
             f"Nothing was published about tenant {tenant}; run `qlrf refresh -t {tenant}`."
         )
-    tables = connection.execute(
-        "SELECT t.table_name, bool_or(c.column_name = 'tenant') FROM duckdb_tables() t "
-        "JOIN duckdb_columns() c USING (table_oid, database_name) "
-        "WHERE t.database_name = 'published' GROUP BY ALL ORDER BY ALL"
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published'"
     ).fetchall()
+    tables = [name for (name,) in found]
     # Most statements name one mart of many: the others stay where they are. One that names none
     # as plain text may still build a name, so it gets them all.
-    named = [row for row in tables if row[0] in sql.lower()] or tables
-    for name, owned in named:
-        title = _name(name)
-        where, values = (" WHERE tenant = ?", [tenant]) if owned else ("", [])
-        connection.execute(
-            f"CREATE TABLE marts.{title} AS SELECT * FROM published.{title}{where}",  # noqa: S608  names from the catalog, quoted
-            values,
-        )
+    for name in [name for name in tables if name in sql.lower()] or tables:
+        _copy(connection, _name(name), tenant)
     connection.execute("DETACH published")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, title: str, tenant: TenantId) -> None:
+    rows = f"SELECT * FROM published.{title}"  # noqa: S608  a name from the catalog, quoted
+    columns = connection.execute(f"{rows} LIMIT 0").description or []
+    owned = any(column[0] == "tenant" for column in columns)
+    where, values = (" WHERE tenant = ?", [tenant]) if owned else ("", [])
+    connection.execute(f"CREATE TABLE marts.{title} AS {rows}{where}", values)
 
 
 def _name(name: str) -> str:

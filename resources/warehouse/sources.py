@@ -32,6 +32,9 @@ _FLAT: dict[str, str] = {
     "drift": "*",
     "drift_daily": "*",
     "control_results": "*",
+    "drills": "*",
+    "drill_phases": "*",
+    "resilience": "*",
 }
 
 _TENANTS = pa.schema(

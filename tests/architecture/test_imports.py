@@ -31,6 +31,11 @@ def test_loading_the_definitions_loads_no_cloud_model_or_quality_package() -> No
         ("import qlrf_pipelines.cli.validate", ("dagster", "duckdb", "pyarrow", "jsonschema")),
         ("import qlrf_pipelines.cli.tenants", ("dagster", "duckdb", "pyarrow", "sqlalchemy")),
         ("import qlrf_pipelines.cli.query", ("dagster", "deltalake", "sqlalchemy")),
+        (
+            "from qlrf_pipelines import settings, wiring\n"
+            "wiring.recovery(settings.Settings.from_env({}))",
+            ("dagster", "duckdb", "pyarrow", "sqlalchemy", "urllib3", *CLOUDS),
+        ),
         ("import resources.estate", ("dagster", "duckdb", "pyarrow")),
     ],
 )

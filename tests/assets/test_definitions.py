@@ -30,6 +30,8 @@ def test_these_are_the_assets(definitions: dg.Definitions):
         "drift": "drift",
         "compliance": "compliance",
         "risk": "risk",
+        "drills": "resilience",
+        "resilience": "resilience",
         "fct_assets": "marts",
         "fct_scope_certificates": "marts",
         "tenants": "contracts",
@@ -37,7 +39,8 @@ def test_these_are_the_assets(definitions: dg.Definitions):
         "control_frameworks": "contracts",
         "requirements": "contracts",
     }
-    for name in ("inventory", "inventory_changes", "golden_images", "drift", "compliance", "risk"):
+    partitioned = {"inventory", "inventory_changes", "golden_images", "drift", "compliance"}
+    for name in sorted(partitioned | {"risk", "drills", "resilience"}):
         assert keys[name].partitions_def.name == "qlrf_tenants"
         assert keys[name].backfill_policy == dg.BackfillPolicy.single_run()
         assert keys[name].freshness_policy is not None
@@ -49,14 +52,14 @@ def test_lineage_is_one_graph(definitions: dg.Definitions):
 
     parents = {
         name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
-        for name in ("drift", "compliance", "risk", "fct_assets", "fct_scope_certificates")
+        for name in ("drift", "compliance", "risk", "resilience", "fct_assets")
     }
     assert parents == {
         "drift": {"inventory", "golden_images"},
         "compliance": {"inventory", "drift"},
         "risk": {"inventory", "drift", "compliance"},
+        "resilience": {"drills"},
         "fct_assets": {"inventory", "drift", "risk"},
-        "fct_scope_certificates": {"inventory"},
     }
 
 
@@ -86,6 +89,22 @@ def test_these_are_the_checks(definitions: dg.Definitions):
         ],
         "compliance": [*QUALITY, "no_future_times", "words_known"],
         "risk": [*QUALITY, "no_future_times", "numbers_in_range", "words_known"],
+        "drills": [
+            "columns_filled",
+            "keys_unique",
+            "no_future_times",
+            "nothing_held",
+            "numbers_in_range",
+            "words_known",
+        ],
+        "resilience": [
+            "columns_filled",
+            "keys_unique",
+            "no_future_times",
+            "numbers_in_range",
+            "recovery_proven",
+            "words_known",
+        ],
         "fct_assets": ["fct_assets_keys"],
     }
 
@@ -99,6 +118,8 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "approved_change",
         "remediation",
         "rollout",
+        "dr_drill",
+        "dr_return",
         "__ASSET_JOB",
     }
     assert {
@@ -113,6 +134,9 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "expiry_sweep": "RUNNING",
         "remediation_sensor": "RUNNING",
         "rollout_reconcile": "RUNNING",
+        "notifications": "RUNNING",
+        "drill_reconcile": "RUNNING",
+        "drill_alarms": "RUNNING",
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from assets_defs.checks import judge
 from assets_defs.observation import expired_exemptions, open_scopes, stale_scopes
 from assets_defs.quality import QUALITIES, Quality
+from assets_defs.recovery_checks import held, unproven
 from qlrf_pipelines.domain import datasets
 from qlrf_pipelines.domain.datasets import Dataset
 from qlrf_pipelines.domain.estate import Estate, TenantId
@@ -158,3 +159,27 @@ def test_an_exemption_past_its_end_is_named():
     world = fake_world(estate=FakeEstate(Estate(tenants=(tenant(),), exemptions=(live, over))))
 
     assert [row["exemption"] for row in expired_exemptions(world, [ACME])] == ["over"]
+
+
+def test_an_application_that_proved_nothing_and_a_held_drill_are_named():
+    world = fake_world()
+    blank = dict.fromkeys(datasets.RESILIENCE.schema.names)
+    rows = [
+        blank | {"tenant": ACME, "scope_type": kind, "scope_value": name, "readiness": word}
+        for kind, name, word in (
+            ("application", "orders", "ready"),
+            ("application", "billing", "overdue"),
+            ("plan", "billing-full", "overdue"),
+        )
+    ]
+    given_rows(world, datasets.RESILIENCE, rows)
+    blank = dict.fromkeys(datasets.DRILLS.schema.names)
+    drills = [
+        blank | {"tenant": ACME, "drill_id": own, "phase": phase}
+        for own, phase in (("d-1", "closed"), ("d-2", "held"))
+    ]
+    given_rows(world, datasets.DRILLS, drills)
+
+    assert [row["application"] for row in unproven(world, [ACME])] == ["billing"]
+    assert [row["drill_id"] for row in held(world, [ACME])] == ["d-2"]
+    assert unproven(world, [BOLT]) == held(world, [BOLT]) == []

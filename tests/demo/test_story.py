@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -52,6 +53,29 @@ def test_two_days_are_told_truthfully_and_can_be_asked_about(tmp_path: Path) -> 
     exported = qlrf(tmp_path / "home", "evidence", "export", "--tenant", "acme", "--out", pack)
     assert exported.returncode == 0, exported.stderr
     assert qlrf(tmp_path / "elsewhere", "evidence", "verify", "--pack", pack).returncode == 0
+    carried_out_as_told(tmp_path / "home", story)
+
+
+def carried_out_as_told(home: Path, story: dict[str, Any]) -> None:
+    """The second half: the command that was printed approves, and the rest is walked."""
+    who = ("--as", "ann", "--role", "engineer")
+    named = (story["task"], "--tenant", "acme", "--digest", story["digest"][:12])
+    approved = qlrf(home, "tasks", "approve", *named, *who)
+    assert approved.returncode == 0, approved.stderr
+    done = qlrf(home, "demo", "--approve", "--json")
+    assert done.returncode == 0, done.stderr
+    change = json.loads(done.stdout)
+    assert change["good"]["state"] == "completed"
+    assert change["good"]["assets"] == {"done": 8}
+    assert change["good"]["digest"] == story["digest"]
+    assert change["bad"]["state"] == "rolled_back"
+    assert change["bad"]["assets"] == {"restored": 1, "waiting": 8}
+    assert {row["chain and results"] for row in change["evidence"]} == {"verified"}
+    listed = json.loads(qlrf(home, "rollouts", "list", "--all", "--json").stdout)
+    assert {row["state"] for row in listed} == {"completed", "rolled_back"}
+    again = qlrf(home, "demo", "--approve")
+    assert again.returncode == 1
+    assert "run `qlrf demo` first" in again.stderr
 
 
 def test_a_home_with_other_tenants_is_left_alone(tmp_path: Path) -> None:

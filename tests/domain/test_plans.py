@@ -184,3 +184,27 @@ def test_the_predicted_time_holds_every_batch_and_every_wait() -> None:
 
     waits, operations = len(plan.phases) * WAIT, len(plan.phases) * timedelta(minutes=15)
     assert plan.predicted == waits + operations
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    PACES,
+    st.booleans(),
+)
+def test_what_can_only_be_changed_together_is_never_parted(
+    sizes: list[int], pace: Pace, production: bool
+) -> None:
+    chosen = [
+        replace(action, parameters={"together": f"group-{number}"} if number % 2 else {})
+        for number, size in enumerate(sizes)
+        for action in [replace(a, asset=f"{a.asset}-{number}") for a in actions(size)]
+    ]
+
+    phases = make_phases(chosen, pace, production=production)
+
+    placed = [action.asset for phase in phases for action in phase.actions]
+    assert sorted(placed) == sorted(action.asset for action in chosen)
+    batches = [batch.actions for phase in phases for batch in phase.batches]
+    for name in {a.parameters["together"] for a in chosen if a.parameters}:
+        having = [b for b in batches if any(a.parameters.get("together") == name for a in b)]
+        assert len(having) == 1

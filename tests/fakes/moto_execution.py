@@ -39,6 +39,7 @@ class Execution:
         self.command_status = "Success"
         self.refresh_status = "Successful"
         self.refresh_polls = 1
+        self.left_out = 0
         self.agents: dict[str, str] = {}
         self.functions: dict[str, str] = {}
         self.numbers = itertools.count(1)
@@ -191,9 +192,10 @@ def _progress(world: Execution, backend: Any, item: dict[str, Any]) -> None:
     group = backend.autoscaling_groups[item["AutoScalingGroupName"]]
     version = item["DesiredConfiguration"]["LaunchTemplate"]["Version"]
     group.launch_template_version = group.provided_launch_template_version = version
-    old = [state.instance.id for state in group.instance_states]
+    kept = group.instance_states[: world.left_out]
+    old = [state.instance.id for state in group.instance_states[world.left_out :]]
     group.ec2_backend.terminate_instances(old)
-    group.instance_states = []
+    group.instance_states = kept
     group.replace_autoscaling_group_instances(len(old), group.get_propagated_tags())
 
 

@@ -9,21 +9,24 @@ from qlrf_pipelines.ports.metrics import MetricSource
 from qlrf_pipelines.ports.world import World
 from tests.fakes.acceptances import FakeAcceptances
 from tests.fakes.clock import FakeClock, FakeIds
+from tests.fakes.drills import FakeDrills
 from tests.fakes.engine import FakeEngine
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
+from tests.fakes.outbox import FakeOutbox
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
 from tests.fakes.rollouts import FakeRollouts
+from tests.fakes.stopwatch import FakeStopwatch
 from tests.fakes.tasks import FakeTasks
 
 
 def fake_world(**overrides: Any) -> World:
     """Every port as a fake, with these parts replaced: fake_world(clouds={...}, lake=lake)."""
     parts: dict[str, Any] = {
-        "clock": FakeClock(),
+        "clock": (clock := overrides.get("clock") or FakeClock()),
         "ids": FakeIds(),
         "engine": FakeEngine(),
         "clouds": {},
@@ -34,7 +37,11 @@ def fake_world(**overrides: Any) -> World:
         "executors": {},
         "metrics": no_metrics,
         "locks": FakeLocks(),
+        "outbox": FakeOutbox(ledger),
         "acceptances": FakeAcceptances(),
+        "drills": FakeDrills(ledger),
+        "recovery": {},
+        "stopwatch": FakeStopwatch(clock if isinstance(clock, FakeClock) else FakeClock()),
         "policy": FakePolicies(),
         "plan_contract": FakePlanContract(),
         "progress": FakeProgress(),
@@ -45,6 +52,7 @@ def fake_world(**overrides: Any) -> World:
         ("warehouse", "FakeWarehouse"),
         ("probes", "FakeProbes"),
         ("hooks", "FakeHooks"),
+        ("notifier", "FakeNotifier"),
     ):
         if part not in overrides:
             parts[part] = _made(part, name)

@@ -178,6 +178,100 @@ def image(tenant: str, version: str, **facts: Any) -> dict[str, Any]:
     }
 
 
+def drill(tenant: str, own: str, **facts: Any) -> dict[str, Any]:
+    """One drill, closed, that proved everything."""
+    return {
+        "tenant": tenant,
+        "drill_id": own,
+        "application": "orders",
+        "plan": "orders-full",
+        "plan_digest": "ab" * 32,
+        "pair": "london-dublin",
+        "primary_site": "london",
+        "recovery_site": "dublin",
+        "environment": "staging",
+        "tier": 1,
+        "drill_type": "full",
+        "phase": "closed",
+        "outcome": "passed",
+        "requested_by": "rita",
+        "requested_at": NOON - timedelta(hours=2),
+        "declared_at": NOON - timedelta(hours=1),
+        "ended_at": NOON,
+        "members": 1,
+        "members_proven": 1,
+        "rto_target": 300.0,
+        "rto_seconds": 12.25,
+        "rto_verdict": "met",
+        "rto_reason": "measured",
+        "rpo_target": 30.0,
+        "rpo_seconds": 1 / 3,
+        "rpo_verdict": "met",
+        "rpo_reason": "measured",
+        "writes": 50,
+        "writes_acknowledged": 49,
+        "writes_lost": 0,
+        "left_over": 0,
+        "ledger_seq": 7,
+        "as_of": NOON,
+        **facts,
+    }
+
+
+def drill_phase(tenant: str, own: str, number: int, phase: str, **facts: Any) -> dict[str, Any]:
+    """One phase that passed."""
+    return {
+        "tenant": tenant,
+        "drill_id": own,
+        "number": number,
+        "phase": phase,
+        "started_at": NOON,
+        "ended_at": NOON + timedelta(seconds=5),
+        "seconds": 5.25,
+        "event": "passed",
+        "reason": "",
+        "attempts": 1,
+        "as_of": NOON,
+        **facts,
+    }
+
+
+def resilience(tenant: str, scope_type: str, scope_value: str, **facts: Any) -> dict[str, Any]:
+    """One scope that is ready."""
+    counts = dict.fromkeys(
+        ("applications", "ready", "plans", "plans_ready", "drills", "members", "members_proven"), 1
+    )
+    zero = dict.fromkeys(
+        (
+            "plans_never_drilled",
+            "plans_due",
+            "plans_overdue",
+            "drills_failed",
+            "open_drills",
+            "held_drills",
+            "targets_missed",
+            "targets_not_proven",
+        ),
+        0,
+    )
+    return {
+        "tenant": tenant,
+        "scope_type": scope_type,
+        "scope_value": scope_value,
+        **counts,
+        **zero,
+        "coverage": 1.0,
+        "status": "healthy",
+        "readiness": "ready",
+        "reason": "",
+        "targets": 2,
+        "targets_met": 2,
+        "failure_upper": 0.95,
+        "as_of": NOON,
+        **facts,
+    }
+
+
 def estate(*names: str) -> Estate:
     """An estate of tenants with one connector each."""
     return Estate(

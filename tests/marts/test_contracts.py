@@ -46,6 +46,6 @@ def test_what_is_published_is_what_is_documented(model: dict[str, object]) -> No
 def test_the_marts_the_platform_promises_are_there() -> None:
     promised = {"dim_tenant", "dim_image_version", "fct_assets", "fct_control_results"}
     promised |= {"fct_scope_certificates", "agg_drift_scope", "agg_drift_daily"}
-    promised |= {"agg_compliance_framework"}
+    promised |= {"agg_compliance_framework", "fct_drills", "fct_drill_phases", "agg_resilience"}
 
     assert promised <= {path.stem for path in Path(MARTS).glob("*.sql")}

@@ -19,6 +19,9 @@ MARTS = (
     "agg_drift_daily",
     "agg_compliance_requirement",
     "agg_compliance_framework",
+    "fct_drills",
+    "fct_drill_phases",
+    "agg_resilience",
 )
 
 

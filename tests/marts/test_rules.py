@@ -127,3 +127,28 @@ def _scopes(house: object) -> dict[tuple[str, str, str], tuple[float, float]]:
         "WHERE total > 0"
     )
     return {(t, kind, value): (cover, score) for t, kind, value, cover, score in answer.rows}
+
+
+def test_a_tenant_nobody_judged_is_no_data_in_resilience_too() -> None:
+    found = builds.published().ask(
+        "SELECT tenant, status, coverage, applications FROM agg_resilience "
+        "WHERE scope_type = 'tenant' ORDER BY tenant"
+    )
+
+    assert found.rows == [
+        ("acme", "critical", 0.5, 2),
+        ("globex", "no_data", None, 0),
+        ("initech", "no_data", None, 0),
+    ]
+
+
+def test_a_drill_without_a_verdict_has_not_proven_anything() -> None:
+    found = builds.published().ask(
+        "SELECT drill_id, rto_verdict, moved_something FROM fct_drills ORDER BY drill_id"
+    )
+
+    assert found.rows == [
+        ("d-1", "met", True),
+        ("d-2", "not_proven", False),
+        ("d-3", "not_proven", False),
+    ]

@@ -4,8 +4,11 @@ from qlrf_pipelines.domain.datasets import (
     CONTROL_RESULTS,
     DRIFT,
     DRIFT_DAILY,
+    DRILL_PHASES,
+    DRILLS,
     GOLDEN_IMAGES,
     INVENTORY,
+    RESILIENCE,
     RISK,
     SCOPES,
 )
@@ -80,3 +83,57 @@ def fill(lake: Lake) -> None:
         tenants=BOTH,
     )
     put(lake, DRIFT_DAILY, [rows.daily(t, "tenant", t) for t in BOTH], tenants=BOTH)
+    fill_drills(lake)
+
+
+def fill_drills(lake: Lake) -> None:
+    """Acme drilled twice, the second time without a verdict; Globex has a pair and no drill."""
+    put = rows.put
+    held = {"phase": "held", "outcome": "failed", "rto_verdict": None, "ended_at": None}
+    put(
+        lake,
+        DRILLS,
+        [
+            rows.drill("acme", "d-1"),
+            rows.drill("acme", "d-2", **held),
+            rows.drill("globex", "d-3", drill_type="tabletop", rto_verdict="not_proven"),
+        ],
+        tenants=BOTH,
+    )
+    put(
+        lake,
+        DRILL_PHASES,
+        [
+            rows.drill_phase("acme", "d-1", 1, "validation"),
+            rows.drill_phase("acme", "d-1", 2, "isolation", seconds=None, reason="a | b"),
+            rows.drill_phase("acme", "d-2", 1, "held", event=None, ended_at=None),
+        ],
+        tenants=BOTH,
+    )
+    bad = {
+        "ready": 0,
+        "coverage": 0.5,
+        "status": "critical",
+        "readiness": "never_drilled",
+        "reason": "no drill that moved anything was ever closed",
+    }
+    put(
+        lake,
+        RESILIENCE,
+        [
+            rows.resilience("acme", "tenant", "acme", applications=2, **bad | {"ready": 1}),
+            rows.resilience("acme", "application", "orders"),
+            rows.resilience("acme", "application", "billing", **bad),
+            rows.resilience("acme", "plan", "orders-full", rto_seconds=12.25, rto_verdict="met"),
+            rows.resilience(
+                "acme",
+                "site",
+                "paris",
+                coverage=None,
+                status="no_data",
+                readiness="no_data",
+                paired=False,
+            ),
+        ],
+        tenants=BOTH,
+    )

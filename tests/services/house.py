@@ -12,6 +12,7 @@ from qlrf_pipelines.domain.reports import StepReport
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.acceptances import Acceptance
 from qlrf_pipelines.services.inventory import refresh_inventory
+from qlrf_pipelines.services.inventory_reconcile import ROWS_AT_ONCE
 from tests.fakes.clock import FakeClock
 from tests.fakes.cloud import (
     FakeCloud,
@@ -28,7 +29,10 @@ HOME = "aws-main/111/us-east-1/instance"
 class House:
     """A tenant, its cloud and its lake, an hour apart from refresh to refresh."""
 
-    def __init__(self, cloud: FakeCloud | None = None, **tenant: Any) -> None:
+    def __init__(
+        self, cloud: FakeCloud | None = None, *, rows_at_once: int = ROWS_AT_ONCE, **tenant: Any
+    ) -> None:
+        self.rows_at_once = rows_at_once
         self.cloud = cloud or FakeCloud({"111": {"us-east-1": FakeRegion()}})
         self.clock = FakeClock()
         self.lake = FakeLake()
@@ -41,7 +45,9 @@ class House:
 
     def refresh(self) -> StepReport:
         self.clock.advance(hours=1)
-        return refresh_inventory(self.world, self.tenants, workers=4, lock_wait=1)
+        return refresh_inventory(
+            self.world, self.tenants, workers=4, lock_wait=1, rows_at_once=self.rows_at_once
+        )
 
     def accept(self, scope_id: str = HOME) -> None:
         self.clock.advance(minutes=1)

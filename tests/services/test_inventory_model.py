@@ -53,9 +53,10 @@ ERRORS: dict[str, Any] = {
     steps=st.lists(step, min_size=2, max_size=5),
     share=st.sampled_from([0.3, 0.5, 0.9]),
     least=st.integers(1, 4),
+    rows_at_once=st.sampled_from([3, 10_000]),
 )
 def test_any_history_ends_as_the_reference_says(
-    steps: list[dict[str, Any]], share: float, least: int
+    steps: list[dict[str, Any]], share: float, least: int, rows_at_once: int
 ) -> None:
     cloud, clock, lake = FakeCloud({"111": {}}), FakeClock(), FakeLake()
     world = fake_world(clouds={Platform.AWS: cloud}, clock=clock, lake=lake)
@@ -100,7 +101,7 @@ def test_any_history_ends_as_the_reference_says(
                 now=clock.now(),
                 accepted_at=accepted.get(region),
             )
-        refresh_inventory(world, [tenant], workers=2, lock_wait=1)
+        refresh_inventory(world, [tenant], workers=2, lock_wait=1, rows_at_once=rows_at_once)
 
         compare(lake, reference)
     assert_no_false_deletion(lake, steps)

@@ -32,6 +32,9 @@ SCHEMAS = {
     "exemption.schema.json": "exemptions/legacy-db.yaml",
     "canary_analysis.schema.json": "../../policies/canary/standard.yaml",
     "patch_policy.schema.json": "patches/critical-security.yaml",
+    "site.schema.json": "recovery/london.yaml",
+    "dr_pair.schema.json": "recovery/london-dublin.yaml",
+    "recovery_plan.schema.json": "recovery/orders.yaml",
     "plan.schema.json": "plans/drift-plan.json",
 }
 

@@ -11,6 +11,10 @@ with known as (
     select tenant from {{ source('lake', 'drift_daily') }}
     union
     select tenant from {{ source('lake', 'control_results') }}
+    union
+    select tenant from {{ source('lake', 'drills') }}
+    union
+    select tenant from {{ source('lake', 'resilience') }}
 ),
 
 listings as (

@@ -19,6 +19,7 @@ from botocore.parsers import (
     ResponseParser,
     ResponseParserError,
     ResponseParserFactory,
+    RestXMLParser,
 )
 
 from resources.clouds.aws.facts import READERS, Unreadable, check, read
@@ -69,6 +70,13 @@ class _FullEc2Answers(EC2QueryParser):
         return _checked(response) or _parsed(super().parse, response, shape)
 
 
+class _RestXmlAnswers(RestXMLParser):
+    def parse(self, response: Response, shape: Shape) -> Answer:
+        if response["status_code"] >= HTTP_ERROR:
+            return _complaint(super().parse, response, shape)
+        return _checked(response) or _parsed(super().parse, response, shape)
+
+
 class _QueryAnswers(QueryParser):
     def parse(self, response: Response, shape: Shape) -> Answer:
         if response["status_code"] >= HTTP_ERROR:
@@ -94,6 +102,7 @@ _PARSERS: dict[str, type[ResponseParser]] = {
     "ec2": _Ec2Answers,
     "query": _QueryAnswers,
     "json": _JsonAnswers,
+    "rest-xml": _RestXmlAnswers,
 }
 
 

@@ -64,6 +64,20 @@ CHANGING = frozenset(
         "TerminateInstances",
     }
 )
+# What bringing machines back in another region asks besides.
+RECOVERING = frozenset(
+    {
+        "ChangeResourceRecordSets",
+        "CopyImage",
+        "DeleteSnapshot",
+        "DeleteVolume",
+        "DeregisterImage",
+        "DescribeSnapshots",
+        "GetChange",
+        "ListResourceRecordSets",
+        "RegisterImage",
+    }
+)
 _CREATING = threading.Lock()
 
 
@@ -95,7 +109,7 @@ class _Models(Loader):
 
 # EC2's model is megabytes of JSON: read once for all connectors, which share nothing else.
 _MODELS = _Models(SPOKEN)
-_CHANGING_MODELS = _Models(SPOKEN | CHANGING)
+_CHANGING_MODELS = _Models(SPOKEN | CHANGING | RECOVERING)
 
 
 class Connection:

@@ -65,11 +65,23 @@ def _towards(hands: Hands, operation: Operation, before: Group, version: str) ->
         return _going(latest or {})
     if _arrived(group, version):
         return _done(operation, before, group)
-    if status is not None and status != "Successful" and _is_ours(operation, latest or {}):
-        return failed(
-            f"Refresh of {before['name']}: {status}: {(latest or {}).get('StatusReason')}"
-        )
+    if latest is not None and status is not None and _is_ours(operation, latest):
+        return _ended(group, latest, version)
     return _start(hands, before, version, operation)
+
+
+def _ended(group: Group, refresh: Mapping[str, Any], version: str) -> Progress:
+    name, status = refresh["InstanceRefreshId"], refresh["Status"]
+    if status != "Successful":
+        why = refresh.get("StatusReason", "no reason given")
+        return failed(f"Refresh {name} is {status}: {why}")
+    # It is not started again: whatever it left out (standby, protected), it would leave out again.
+    left = [
+        item["InstanceId"]
+        for item in _lasting(group)
+        if (item.get("LaunchTemplate") or {}).get("Version") != version
+    ]
+    return failed(f"Refresh {name} is over, yet {', '.join(left) or 'the group'} was left out.")
 
 
 def _is_ours(operation: Operation, refresh: Mapping[str, Any]) -> bool:

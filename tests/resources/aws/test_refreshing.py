@@ -122,6 +122,19 @@ def test_a_refresh_that_fails_is_a_failed_operation(moto: MotoAws, operator: Ope
     assert moto.execution.effects["start_instance_refresh"] == 1
 
 
+def test_a_refresh_that_leaves_instances_out_is_said_and_not_started_again(
+    moto: MotoAws, operator: Operator
+) -> None:
+    (wanted, *_) = replacements(moto, operator, a_group(moto))
+    moto.execution.left_out = 1
+
+    progress = carry_out(operator, wanted)
+
+    assert progress.status is Status.FAILED
+    assert "was left out" in progress.detail
+    assert moto.execution.effects["start_instance_refresh"] == 1
+
+
 def test_restoring_cancels_a_refresh_under_way_and_goes_back_to_the_old_version(
     moto: MotoAws, operator: Operator
 ) -> None:

@@ -14,11 +14,15 @@ from qlrf_pipelines.domain.rollout import AssetRow, Change, Rollout, RolloutStat
 from qlrf_pipelines.ports.acceptances import Acceptance
 from resources.database import roles
 from resources.database.acceptances import SqlAcceptances
+from resources.database.drills import SqlDrills
 from resources.database.ledger import SqlLedger
+from resources.database.outbox import SqlOutbox
 from resources.database.rollouts import SqlRollouts
 from resources.database.sessions import Sessions
 from resources.database.tasks import SqlTasks
 from tests.fakes.approvals import begun
+from tests.fakes.drilled import drilled
+from tests.fakes.messages import note
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TENANTS = st.sampled_from(
@@ -92,6 +96,8 @@ def test_no_statement_of_one_tenant_reaches_anothers_rows(postgres, sessions, mi
     SqlLedger(sessions).append({theirs: [fact(theirs)]})
     begun(SqlTasks(sessions), theirs)
     roll(sessions, theirs)
+    drilled(SqlDrills(sessions), theirs)
+    SqlOutbox(sessions).add(theirs, [note()])
     reached = 0 if mine != theirs else 1
 
     with postgres.connected() as connection, connection.cursor() as cursor:
@@ -142,6 +148,19 @@ FOREIGN_ROWS = {
     "rollout_asset": "INSERT INTO rollout_asset VALUES ('beta', 'i', 'a', 0, 0, 0, 'waiting', 0, "
     "0, false, '{}', '{}', '', '', NULL, NULL, NULL)",
     "rollout_lock": "INSERT INTO rollout_lock VALUES ('beta', 'a', 'i')",
+    "drill": "INSERT INTO drill VALUES ('beta', 'd', 'p', 'a', 'full', 'validation', '{}', "
+    "repeat('0', 64), 'me', now(), now(), '[]', '', 0, '', '', '', NULL, NULL, 1)",
+    "drill_event": "INSERT INTO drill_event VALUES ('beta', 'd', 1, 'validation', 'opened', now(), "
+    "1, 'b', 0, '{}')",
+    "drill_move": "INSERT INTO drill_move VALUES ('beta', 'd', repeat('0', 64), 'm', 'isolate', "
+    "false, 'planned', '', '{}')",
+    "drill_answer": "INSERT INTO drill_answer (tenant, drill, phase, probe, health, why, at, "
+    "ticks, boot) VALUES ('beta', 'd', 'failover', 'p', 'healthy', '', now(), 1, 'b')",
+    "drill_write": "INSERT INTO drill_write VALUES ('beta', 'd', 'm', 1, 'attempted', now(), 1, "
+    "'b')",
+    "notification": "INSERT INTO notification (tenant, key, channel, target, message, queued_at, "
+    "due_at, give_up_at, state, attempts, said) VALUES ('beta', 'k', 'slack', '#ops', '{}', "
+    "now(), now(), now(), 'waiting', 0, '')",
 }
 
 

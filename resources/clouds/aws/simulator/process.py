@@ -25,6 +25,10 @@ class Simulator:
         """Let every region answer again."""
         self._ask("heal")
 
+    def sicken(self) -> None:
+        """Let machines that globex starts from now on fail their status checks."""
+        self._ask("sicken")
+
     def existing(self) -> frozenset[str]:
         """The ids of all machines that really exist, whatever the API admits."""
         return frozenset(json.loads(self._ask("existing")))

@@ -15,6 +15,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.instances import Instance
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.ssm.responses import SimpleSystemManagerResponse
@@ -23,6 +24,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from resources.clouds.aws.simulator.fleet import (
     FAILING_REGION,
     FLEET,
+    GLOBEX,
     IMAGE_TAGS,
     LINUX,
     REGIONS,
@@ -32,6 +34,7 @@ from resources.clouds.aws.simulator.fleet import (
     Machines,
 )
 
+_RUNNING = 16  # the code EC2 gives this state
 _COUNTS = (
     "InstalledCount",
     "InstalledOtherCount",
@@ -52,6 +55,7 @@ class Simulation:
     def __init__(self) -> None:
         self.patches: dict[str, dict[str, int]] = {}
         self.failing: set[str] = set()
+        self.healthy: set[str] | None = None  # once sickened: the machines there were before
 
     def seed(self) -> None:
         """Fill both accounts; the same ids every time."""
@@ -101,6 +105,7 @@ class Simulation:
 
     def move(self) -> None:
         """The second day: machines replaced, one gone without a word, one region failing."""
+        mock_random.seed(20261102)  # whatever was asked before, the new ids are the same
         for old, new in REPLACED:
             backend = ec2_backends[new.account][new.region]
             ids = [i.id for i in _named(backend, old)][: new.count]
@@ -116,6 +121,14 @@ class Simulation:
     def heal(self) -> None:
         """Every region answers again."""
         self.failing.clear()
+
+    def sicken(self) -> None:
+        """Machines of globex that are started from now on fail their status checks."""
+        self.healthy = set(self.existing())
+
+    def is_sick(self, instance_id: str, account: str) -> bool:
+        """Whether a machine fails its status checks."""
+        return self.healthy is not None and account == GLOBEX and instance_id not in self.healthy
 
     def existing(self) -> list[str]:
         """Every machine there really is, in both accounts."""
@@ -194,8 +207,18 @@ def application(simulation: Simulation) -> Callable[[dict[str, Any], Any], Itera
     doors: dict[str, Callable[[], Any]] = {
         "/simulator/move": simulation.move,
         "/simulator/heal": simulation.heal,
+        "/simulator/sicken": simulation.sicken,
         "/simulator/existing": simulation.existing,
     }
+    usual: Any = Instance.instance_status  # moto's own property
+
+    def instance_status(self: Instance) -> dict[str, Any]:
+        if simulation.is_sick(self.id, self.owner_id) and self.state_code == _RUNNING:
+            return {"Details": [{"Name": "reachability", "Status": "failed"}], "Status": "impaired"}
+        found: dict[str, Any] = usual.fget(self)
+        return found
+
+    setattr(Instance, "instance_status", property(instance_status))  # noqa: B010  as below
 
     def describe_instance_patch_states(self: SimpleSystemManagerResponse) -> Any:  # noqa: ANN401
         return ActionResult(

@@ -1,0 +1,1 @@
+"""Kubernetes: any cluster's API server."""

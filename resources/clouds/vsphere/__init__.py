@@ -1,0 +1,1 @@
+"""vSphere: the vCenter API."""

@@ -1,0 +1,1 @@
+"""What recovery adapters share: their settings, their steps and the canary writes."""

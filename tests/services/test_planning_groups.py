@@ -1,0 +1,47 @@
+"""An Auto Scaling group is replaced as a whole, or not at all."""
+
+from typing import Any
+
+from qlrf_pipelines.domain.vocabulary import DriftVerdict
+from qlrf_pipelines.services.planning import make_plans
+from qlrf_pipelines.services.planning_request import PlanRequest
+from tests.fakes.approvals import ACME
+from tests.fakes.drifted import drifted, machine, world_of
+
+
+def member(number: int, group: str = "web", **facts: Any) -> dict[str, Any]:
+    made = machine(number, "staging")
+    tags = [*made["tags"], ("aws:autoscaling:groupName", group)]
+    return made | {"tags": sorted(tags)} | facts
+
+
+def planned(*assets: dict[str, Any], drift: list[dict[str, Any]] | None = None) -> Any:
+    world = world_of(*assets, drift=drift)
+    request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
+    return make_plans(world, request, engine=world.policy, contract=world.plan_contract)
+
+
+def test_a_whole_group_is_one_batch_of_one_phase() -> None:
+    found = planned(*(member(n) for n in range(4)), *(machine(n, "staging") for n in range(4, 10)))
+
+    [plan] = found.plans
+    groups = [
+        {a.parameters.get("together") for a in batch.actions}
+        for phase in plan.plan.phases
+        for batch in phase.batches
+    ]
+    having = [names for names in groups if "111122223333:us-east-1:web" in names]
+    assert len(having) == 1
+    assert len(plan.plan.actions) == 10
+
+
+def test_half_a_group_is_not_changed_and_it_is_said() -> None:
+    assets = [member(0), member(1), machine(2, "staging")]
+    current = drifted(assets[1], drift_verdict=DriftVerdict.CURRENT.value)
+    found = planned(*assets, drift=[drifted(assets[0]), current, drifted(assets[2])])
+
+    [plan] = found.plans
+    assert [action.name for action in plan.plan.actions] == ["web-2"]
+    [left] = found.skipped
+    assert left.name == "web-0"
+    assert "replaced as a whole, and 1 of its machines" in left.why
