@@ -1,6 +1,8 @@
 """A rollout does what was approved, in its order, and says honestly how it ended."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qlrf_pipelines.domain.approval import NO_CONDITIONS
 from qlrf_pipelines.domain.errors import Refused
@@ -340,3 +342,28 @@ def test_a_clock_that_is_set_back_delays_nothing_by_as_much_and_forgets_nothing(
         e.recorded_at for e in house.world.ledger.entries(ACME) if e.kind.startswith("rollout_")
     ]
     assert moments == sorted(moments)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.integers(0, 23)), st.sets(st.integers(0, 23)), st.integers(1, 5))
+def test_whatever_fails_no_asset_is_begun_twice_nor_forgotten(
+    failing: set[int], gone: set[int], parallel: int
+) -> None:
+    names = [f"i-{n}" for n in range(24)]
+    wave = phase("wave-1", [names[:9], names[9:]], wait=0, rollback_triggers=[])
+    house = House(plan(wave), hands := Hands(names))
+    for number in gone:
+        del hands.images[f"i-{number}"]
+    no = Progress(status=Status.FAILED, detail="the disk is full")
+    bad = {f"i-{number}" for number in failing}
+    begun: list[str] = []
+    hands.script = lambda o: no if o.target.id in bad else None
+    hands.on_call = lambda o: begun.append(o.target.id) if not o.begun else None
+
+    house.go(parallel=parallel, hold_seconds=0)
+
+    there = [name for number, name in enumerate(names) if number not in gone]
+    assert sorted(begun) == sorted(there)
+    assert hands.most_at_once <= parallel
+    assert {house.states()[name] for name in there} <= {"done", "failed"}
+    assert hands.changed() == set(there) - bad
