@@ -360,3 +360,22 @@ def test_a_run_that_still_speaks_is_left_to_begin_what_it_claimed(
     assert claimed.tick() == []
     claimed.clock.advance(minutes=5)
     assert len(claimed.tick()) == 1
+
+
+def test_attempts_that_all_fail_are_asked_for_with_patience(instance: dg.DagsterInstance) -> None:
+    house = a_house()
+    house.drive(hold_seconds=0)
+    for number in range(2, 7):
+        house.world.rollouts.amend(
+            ACME, house.id, lambda r, n=number: changed(r, wake_at=None, attempt=n)
+        )
+        [request] = tick(house.world, instance)
+        instance.report_run_failed(launched(instance, request), "it died of a mistake")
+    house.world.rollouts.amend(ACME, house.id, lambda r: changed(r, attempt=7))
+
+    soon = tick(house.world, instance)
+    house.clock.advance(minutes=6)
+    later = tick(house.world, instance)
+
+    assert soon == []
+    assert len(later) == 1
