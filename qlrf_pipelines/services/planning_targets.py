@@ -214,8 +214,8 @@ def _patch_action(
         if asset.group:
             name = asset.group.rsplit(":", 1)[-1]
             return (
-                f"its Auto Scaling group {name} would replace it as soon as it is stopped to restore"
-                " its snapshots; give the group another image instead"
+                f"its Auto Scaling group {name} would replace it as soon as it is stopped to"
+                " restore its snapshots; give the group another image instead"
             )
         parameters[ROLLBACK] = RESTORE_SNAPSHOT
     return Action(

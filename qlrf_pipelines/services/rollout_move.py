@@ -18,7 +18,6 @@ from qlrf_pipelines.domain.rollout import (
     AssetState,
     Change,
     Rollout,
-    RolloutEvent,
     RolloutState,
     advance_asset,
     entry,

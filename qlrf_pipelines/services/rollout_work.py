@@ -255,9 +255,7 @@ class Work:
         return self.plan.assets[0] if row.asset.startswith(HOOK_ROW) else row.asset
 
     def _earlier(self, row: AssetRow) -> dict[str, str]:
-        """What an operation has to know of those before it: a restore of what was done, and a
-        retry of the first try.
-        """
+        """What an operation has to know of earlier ones: of what it undoes, or of its first try."""
         if row.state is AssetState.RESTORING:
             return self._done(row)
         if not row.tries:

@@ -45,7 +45,13 @@ class Disks:
 
 def extend_moto_for_snapshots(disks: Disks, effects: Counter[str]) -> None:
     """Let moto's own server keep contents, count what is made, and refuse what EC2 refuses."""
+    _extend_snapshots(disks, effects)
+    _extend_volumes(disks, effects)
+    EC2Response.attach_volume = _attach_volume
+    EC2Response.detach_volume = _detach_volume
 
+
+def _extend_snapshots(disks: Disks, effects: Counter[str]) -> None:
     def create_snapshots(self: Any) -> Any:
         effects["create_snapshots"] += 1
         result = _EC2["create_snapshots"](self)
@@ -61,6 +67,11 @@ def extend_moto_for_snapshots(disks: Disks, effects: Counter[str]) -> None:
             found.status = "pending" if disks.polls >= 0 else disks.state
         return result
 
+    EC2Response.create_snapshots = create_snapshots
+    EC2Response.describe_snapshots = describe_snapshots
+
+
+def _extend_volumes(disks: Disks, effects: Counter[str]) -> None:
     def create_volume(self: Any) -> Any:
         token, snapshot = self._get_param("ClientToken"), self._get_param("SnapshotId")
         if token and token in disks.made:
@@ -72,28 +83,25 @@ def extend_moto_for_snapshots(disks: Disks, effects: Counter[str]) -> None:
             disks.made[token] = result.result
         return result
 
-    def attach_volume(self: Any) -> Any:
-        volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
-        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        device = self._get_param("Device")
-        if volume.attachment:
-            raise EC2ClientError("VolumeInUse", f"{volume.id} is already attached")
-        if device in instance.block_device_mapping:
-            raise EC2ClientError("InvalidParameterValue", f"{device} is already in use")
-        if volume.zone.name != instance._placement.zone:
-            raise EC2ClientError("InvalidVolume.ZoneMismatch", f"{volume.id} is elsewhere")
-        return _EC2["attach_volume"](self)
-
-    def detach_volume(self: Any) -> Any:
-        volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
-        held = volume.attachment
-        if held and held.device == held.instance.root_device_name:
-            if held.instance._state.name != "stopped":
-                raise EC2ClientError("OperationNotPermitted", "the root of a machine that runs")
-        return _EC2["detach_volume"](self)
-
-    EC2Response.create_snapshots = create_snapshots
-    EC2Response.describe_snapshots = describe_snapshots
     EC2Response.create_volume = create_volume
-    EC2Response.attach_volume = attach_volume
-    EC2Response.detach_volume = detach_volume
+
+
+def _attach_volume(self: Any) -> Any:
+    volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    device = self._get_param("Device")
+    if volume.attachment:
+        raise EC2ClientError("VolumeInUse", f"{volume.id} is already attached")
+    if device in instance.block_device_mapping:
+        raise EC2ClientError("InvalidParameterValue", f"{device} is already in use")
+    if volume.zone.name != instance._placement.zone:
+        raise EC2ClientError("InvalidVolume.ZoneMismatch", f"{volume.id} is elsewhere")
+    return _EC2["attach_volume"](self)
+
+
+def _detach_volume(self: Any) -> Any:
+    held = self.ec2_backend.get_volume(self._get_param("VolumeId")).attachment
+    is_root = held and held.device == held.instance.root_device_name
+    if is_root and held.instance._state.name != "stopped":
+        raise EC2ClientError("OperationNotPermitted", "the root of a machine that runs")
+    return _EC2["detach_volume"](self)

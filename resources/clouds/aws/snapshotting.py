@@ -304,9 +304,7 @@ class _Back:
             return failed(f"{name} was attached to {holder} by somebody else.")
         if _holder(self.patched.get(volume["id"], {})) == self.name:
             self.hands.tag(volume["id"], {REPLACED_BY: name, BEFORE: self.name})
-            self.hands.call(
-                "ec2", "detach_volume", VolumeId=volume["id"], InstanceId=self.name
-            )
+            self.hands.call("ec2", "detach_volume", VolumeId=volume["id"], InstanceId=self.name)
             return under_way(f"{volume['id']} is detached from {self.name}.", seconds=2)
         self.hands.call(
             "ec2",
