@@ -1,39 +1,30 @@
-"""Patching with snapshots first: nothing is sent before they are whole, and they bring it back."""
+"""Patching with snapshots first: nothing is sent before they are whole."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.operations import (
-    FIRST_TRY,
-    RESTORE_SNAPSHOT,
-    ROLLBACK,
-    Operation,
-    OperationKind,
-    Progress,
-    Status,
-)
+from qlrf_pipelines.domain.operations import FIRST_TRY, ROLLBACK, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
 from tests.fakes.faulty_http import Fault, FaultyProxy
 from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
-from tests.resources.aws.machines import (
-    REGION,
-    Machine,
-    carry_out,
-    described,
-    operation,
-    tags,
-    target,
-    token,
-    well_equipped,
+from tests.resources.aws.machines import Machine, carry_out, tags, token
+from tests.resources.aws.snapshots import (
+    BOTH_OURS,
+    BOTH_PATCHED,
+    WITH_SNAPSHOTS,
+    advanced,
+    contents,
+    disks,
+    equipped,
+    patch,
+    snapshots,
+    tags_of,
+    way_back,
 )
-
-WITH_SNAPSHOTS = {ROLLBACK: RESTORE_SNAPSHOT}
-ROOT, DATA = "/dev/sda1", "/dev/sdf"
 
 
 @pytest.fixture
@@ -51,81 +42,6 @@ def machine(moto: MotoAws) -> Machine:
 @pytest.fixture
 def operator(moto: MotoAws) -> Operator:
     return aws_executor().operator(aws_connector(moto.url), OWN)
-
-
-def equipped(moto: MotoAws) -> Machine:
-    """A machine with a fast data volume, and something written to both of its volumes."""
-    made = well_equipped(moto)
-    ec2 = moto.client("ec2")
-    ec2.modify_volume(VolumeId=made.data_volume, VolumeType="io1", Iops=500, Size=5)
-    ec2.create_tags(Resources=[made.data_volume], Tags=[{"Key": "Name", "Value": "data"}])
-    moto.execution.disks.write(OWN, REGION, made.target.id, "ours")
-    return made
-
-
-def patch(operator: Operator, machine: Machine, **fields: Any) -> Operation:
-    return operation(
-        OperationKind.PATCH_IN_PLACE,
-        machine.target,
-        before=operator.capture(machine.target),
-        parameters=WITH_SNAPSHOTS,
-        **fields,
-    )
-
-
-def way_back(patched: Operation, **fields: Any) -> Operation:
-    return operation(
-        OperationKind.RESTORE, patched.target, number=2, before=patched.before, **fields
-    )
-
-
-def last(patched: Operation) -> Operation:
-    return operation(OperationKind.FINALISE, patched.target, number=3, before=patched.before)
-
-
-def snapshots(moto: MotoAws, machine: Machine) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = moto.client("ec2").describe_snapshots(
-        Filters=[{"Name": "tag:qlrf:before", "Values": [machine.target.id]}]
-    )["Snapshots"]
-    return found
-
-
-def disks(moto: MotoAws, machine: Machine) -> dict[str, str]:
-    """The volume at each device of a machine."""
-    found = described(moto, machine.target.id)["BlockDeviceMappings"]
-    return {item["DeviceName"]: item["Ebs"]["VolumeId"] for item in found}
-
-
-def contents(moto: MotoAws, machine: Machine) -> dict[str, list[str]]:
-    """What is on the volume at each device."""
-    return {
-        device: moto.execution.disks.contents[volume]
-        for device, volume in disks(moto, machine).items()
-    }
-
-
-def volume(moto: MotoAws, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = moto.client("ec2").describe_volumes(VolumeIds=[name])["Volumes"][0]
-    return found
-
-
-def state(moto: MotoAws, machine: Machine) -> str:
-    return str(described(moto, machine.target.id)["State"]["Name"])
-
-
-def tags_of(row: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
-
-
-def advanced(operator: Operator, wanted: Operation, calls: int) -> tuple[Operation, Progress]:
-    for _ in range(calls):
-        progress = operator.advance(wanted)
-        wanted = replace(wanted, begun=True, checkpoint=progress.checkpoint)
-    return wanted, progress
-
-
-BOTH_OURS = {ROOT: ["ours"], DATA: ["ours"]}
-BOTH_PATCHED = {ROOT: ["ours", "patched"], DATA: ["ours", "patched"]}
 
 
 def test_every_volume_has_a_snapshot_from_before_and_it_says_of_what(
@@ -290,105 +206,6 @@ def test_a_refused_command_does_not_make_an_earlier_patch_forgotten(
     assert tags(moto, machine.target.id)["qlrf:patched"] == wanted.token
 
 
-def test_restoring_puts_every_volume_back_as_it_was_and_keeps_what_was_patched(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    old = disks(moto, machine)
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-
-    progress = carry_out(operator, way_back(wanted))
-
-    assert progress.status is Status.SUCCEEDED, progress.detail
-    assert progress.asset_id == machine.target.id
-    assert contents(moto, machine) == BOTH_OURS
-    assert state(moto, machine) == "running"
-    for device, name in old.items():
-        new = disks(moto, machine)[device]
-        assert new != name
-        assert volume(moto, name)["State"] == "available"
-        assert tags_of(volume(moto, name))["qlrf:replaced-by"] == new
-        assert moto.execution.disks.contents[name] == ["ours", "patched"]
-
-
-def test_a_restored_volume_is_like_the_one_it_replaces(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-
-    carry_out(operator, way_back(wanted))
-
-    old, new = (volume(moto, v) for v in (machine.data_volume, disks(moto, machine)[DATA]))
-    same = ("VolumeType", "Size", "Iops", "Encrypted", "AvailabilityZone")
-    assert {k: new.get(k) for k in same} == {k: old.get(k) for k in same}
-    assert (new["VolumeType"], new["Iops"]) == ("io1", 500)
-    assert tags_of(new)["Name"] == "data"
-
-
-def test_restoring_again_changes_nothing(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-    carry_out(operator, way_back(wanted))
-    there = disks(moto, machine)
-
-    again = carry_out(operator, replace(way_back(wanted), token=token(9)))
-
-    assert again.status is Status.SUCCEEDED
-    assert disks(moto, machine) == there
-    assert moto.execution.effects["create_volume"] == 3  # the machine's own, and two made
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("death", list(Death))
-def test_killed_at_any_call_a_restore_makes_each_volume_once(moto: MotoAws, death: Death) -> None:
-    for call in range(0, 60, 3):
-        moto.reset()
-        machine = equipped(moto)
-        operator, connection = dying_operator(moto)
-        wanted = patch(operator, machine)
-        carry_out(operator, wanted)
-        connection.dies(call, death)
-
-        progress = carry_out(operator, way_back(wanted))
-
-        assert progress.status is Status.SUCCEEDED, progress.detail
-        assert contents(moto, machine) == BOTH_OURS
-        assert moto.execution.effects["create_volume"] == 3
-
-
-def test_without_its_snapshots_a_restore_fails_before_it_touches_anything(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-    there = disks(moto, machine)
-    (gone,) = (s for s in snapshots(moto, machine) if s["VolumeId"] == machine.data_volume)
-    moto.client("ec2").delete_snapshot(SnapshotId=gone["SnapshotId"])
-
-    progress = carry_out(operator, way_back(wanted))
-
-    assert progress.status is Status.FAILED
-    assert machine.data_volume in progress.detail
-    assert disks(moto, machine) == there
-    assert state(moto, machine) == "running"
-
-
-def test_a_machine_that_was_never_patched_is_as_it_was(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted, _ = advanced(operator, patch(operator, machine), 1)
-    there = disks(moto, machine)
-
-    progress = carry_out(operator, way_back(wanted))
-
-    assert progress.status is Status.SUCCEEDED
-    assert disks(moto, machine) == there
-    assert contents(moto, machine) == BOTH_OURS
-
-
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -429,75 +246,3 @@ def test_a_way_back_nobody_knows_is_refused(
         operator.advance(replace(patch(operator, machine), **fields))
 
     assert moto.execution.commands == []
-
-
-def test_finalising_a_patched_machine_deletes_its_snapshots(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-
-    progress = carry_out(operator, last(wanted))
-    again = carry_out(operator, replace(last(wanted), begun=True))
-
-    assert progress.status is again.status is Status.SUCCEEDED
-    assert snapshots(moto, machine) == []
-    assert contents(moto, machine) == BOTH_PATCHED
-
-
-def test_finalising_a_restored_machine_keeps_what_was_written_since(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    old = disks(moto, machine)
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-    carry_out(operator, way_back(wanted))
-
-    progress = carry_out(operator, last(wanted))
-
-    assert progress.status is Status.SUCCEEDED
-    assert snapshots(moto, machine) == []
-    assert contents(moto, machine) == BOTH_OURS
-    assert all(volume(moto, name)["State"] == "available" for name in old.values())
-    assert all(name in progress.detail for name in old.values())
-
-
-def test_finalising_in_the_middle_of_a_restore_deletes_nothing(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-    advanced(operator, way_back(wanted), 2)
-
-    progress = carry_out(operator, last(wanted))
-
-    assert progress.status is Status.FAILED
-    assert len(snapshots(moto, machine)) == 2
-
-
-def test_finalising_a_machine_that_does_not_run_deletes_nothing(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-    moto.client("ec2").stop_instances(InstanceIds=[machine.target.id])
-
-    progress = carry_out(operator, last(wanted))
-
-    assert progress.status is Status.FAILED
-    assert len(snapshots(moto, machine)) == 2
-
-
-def test_snapshots_of_another_machine_or_patch_are_left_alone(
-    moto: MotoAws, operator: Operator, machine: Machine
-) -> None:
-    (other,) = moto.run()
-    elsewhere = replace(machine, target=target(other))
-    carry_out(operator, patch(operator, elsewhere, number=5))
-    wanted = patch(operator, machine)
-    carry_out(operator, wanted)
-
-    carry_out(operator, last(wanted))
-
-    assert snapshots(moto, machine) == []
-    assert len(snapshots(moto, elsewhere)) == 1
