@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from qlrf_pipelines.domain.operations import Health
-from qlrf_pipelines.domain.rollout import IN_FLIGHT, TOUCHED, AssetRow, AssetState, Rollout
+from qlrf_pipelines.domain.rollout import (
+    IN_FLIGHT,
+    TOUCHED,
+    AssetRow,
+    AssetState,
+    Rollout,
+    RolloutEvent,
+)
 from qlrf_pipelines.domain.rollout_plan import (
     FAILURE_PHASE,
     HOOK_ROW,
@@ -106,6 +113,15 @@ def tripped(phase: PhasePlan, rows: Sequence[AssetRow], number: int) -> str | No
                 f"{trigger.threshold:.0%}"
             )
     return None
+
+
+def on_trip(plan: RolloutPlan, why: str) -> tuple[RolloutEvent, str]:
+    """What a trigger does: it takes the rollout back, or holds it where only people may."""
+    if plan.auto_rollback:
+        return RolloutEvent.TRIPPED, why
+    return RolloutEvent.HELD, (
+        f"{why}; its policy takes nothing back by itself: roll it back, retry or promote it"
+    )
 
 
 def holds(trigger: Trigger, value: float) -> bool:

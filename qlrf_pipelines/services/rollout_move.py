@@ -19,13 +19,12 @@ from qlrf_pipelines.domain.rollout import (
     AssetState,
     Change,
     Rollout,
-    RolloutEvent,
     RolloutState,
     advance_asset,
     entry,
 )
 from qlrf_pipelines.domain.rollout_plan import FAILURE_PHASE
-from qlrf_pipelines.domain.rollout_rules import to_begin, to_undo, tripped, window_says
+from qlrf_pipelines.domain.rollout_rules import on_trip, to_begin, to_undo, tripped, window_says
 from qlrf_pipelines.services.rollout_seat import LISTEN_SECONDS, Seat
 from qlrf_pipelines.services.rollout_work import Outcome, Work
 
@@ -308,8 +307,7 @@ class Mover:
         phase = seat.plan.phases[seat.rollout.phase]
         why = tripped(phase, list(seat.rows.values()), seat.rollout.phase)
         if why is not None:
-            back = seat.plan.auto_rollback
-            seat.turn(RolloutEvent.TRIPPED if back else RolloutEvent.HELD, why)
+            seat.turn(*on_trip(seat.plan, why))
 
 
 def _looked_at(row: AssetRow) -> bool:
