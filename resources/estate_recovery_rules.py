@@ -7,9 +7,10 @@ from typing import Any
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.recovery import Member
-from qlrf_pipelines.domain.recovery_plans import waves
+from qlrf_pipelines.domain.recovery_plans import ProbeType, unanswered, waves
 from resources.estate_contracts import Contract
 from resources.estate_yaml import Place
+from resources.recovery.answering import ANSWERS
 
 # probe type -> the parameters it needs, and those it may have beside them
 _PROBES = {
@@ -18,6 +19,7 @@ _PROBES = {
     "sql": (("member", "statement"), ("expect",)),
     "command": (("member", "command"), ("expect",)),
 }
+_INSIDE = (ProbeType.SQL, ProbeType.COMMAND)
 _SECRET = re.compile(r"password|secret|token|credential|private_?key|access_?key", re.IGNORECASE)
 _REFERENCE = re.compile(r"(env|file|aws-sm):\S+")
 _SITES = ("primarySite", "recoverySite")
@@ -36,6 +38,7 @@ def find_recovery_problems(contract: Contract) -> Iterator[Problem]:
             yield from _repeated(contract, [("spec", part, i) for i in range(count)])
         yield from _order(contract, members)
         yield from _probes(contract, {name for _, name in members})
+        yield from _unanswerable(contract, members)
         yield from _canary(contract, {name for _, name in members})
         for place, _ in members:
             yield from _open_secrets(contract, (*place, "settings"))
@@ -159,6 +162,22 @@ def _probes(contract: Contract, members: set[str]) -> Iterator[Problem]:
                     remedy="remove it or change the type",
                 )  # fmt: skip
         yield from _named(contract, (*place, "member"), members)
+
+
+def _unanswerable(contract: Contract, members: Sequence[tuple[Place, str]]) -> Iterator[Problem]:
+    """Probes that the adapter of their member can never answer; other adapters' are theirs."""
+    adapters = {name: contract.get(*place, "adapter") for place, name in members}
+    for index in range(contract.count("spec", "probes")):
+        place: Place = ("spec", "probes", index)
+        kind, member = contract.get(*place, "type"), contract.get(*place, "member")
+        adapter = adapters.get(member) if isinstance(member, str) else None
+        known = ANSWERS.get(adapter) if isinstance(adapter, str) else None
+        if known is None or kind not in _INSIDE or kind in known:
+            continue
+        message, _, remedy = unanswered(
+            str(contract.get(*place, "name")), ProbeType(kind), str(adapter), known
+        ).partition("; ")
+        yield contract.document.problem((*place, "type"), f'is "{kind}": {message}', remedy=remedy)
 
 
 def _canary(contract: Contract, members: set[str]) -> Iterator[Problem]:

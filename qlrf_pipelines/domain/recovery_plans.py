@@ -136,6 +136,12 @@ class RecoveryPlan:
     move_seconds: float = 1800.0
 
     @property
+    def asked_inside(self) -> tuple[ProbeRule, ...]:
+        """The probes that are asked through a member's adapter."""
+        inside = (ProbeType.SQL, ProbeType.COMMAND)
+        return tuple(probe for probe in self.probes if probe.type in inside)
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """Everything that fails over, in the order of the groups."""
         return tuple(member for group in self.groups for member in group)
@@ -195,6 +201,17 @@ def _circle(start: str, edges: Mapping[str, Sequence[str]]) -> Iterator[str]:
         at = next((name for name in edges.get(at, ()) if name in edges), at)
     yield from seen[seen.index(at) :]
     yield at
+
+
+def unanswered(name: str, type_: ProbeType, adapter: str, answers: frozenset[ProbeType]) -> str:
+    """Why a probe proves nothing: nobody in that adapter can answer it; and what to do."""
+    known = " or ".join(sorted(answers))
+    told = f"it answers {known}" if known else "it answers neither sql nor command"
+    others = f"{known}, http or tcp" if known else "http or tcp"
+    return (
+        f"probe {name} asks by {type_}, which the adapter {adapter} cannot answer ({told}); "
+        f"ask by {others}, or ask another member"
+    )
 
 
 def plan_document(plan: RecoveryPlan) -> dict[str, Any]:

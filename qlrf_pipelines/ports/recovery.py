@@ -6,6 +6,7 @@ from typing import Any
 
 from qlrf_pipelines.domain.operations import Health, HealthReport, Progress
 from qlrf_pipelines.domain.recovery import Member, Move, Replication, Serving, Side
+from qlrf_pipelines.domain.recovery_plans import ProbeType
 
 
 class Canary(ABC):
@@ -66,9 +67,10 @@ class RecoverySession(ABC):
     def ask(
         self, side: Side, check: Mapping[str, Any], *, drill: str, timeout_seconds: float
     ) -> HealthReport:
-        """One answer to a `sql` or `command` check of the workload on one side.
+        """One answer to a `sql` or `command` check of the workload on one side, in bounded time.
 
-        An adapter that cannot ask says unknown, which proves nothing.
+        May be asked any number of times. A bad answer, or none in time, is unhealthy; what kept
+        the question from being asked is unknown, and so is a check the adapter does not answer.
         """
         del side, drill, timeout_seconds
         why = f"this adapter cannot ask by {check.get('type', 'nothing')}"
@@ -76,10 +78,14 @@ class RecoverySession(ABC):
 
 
 class RecoveryAdapter(ABC):
-    """One kind of member; `name` is what contracts call it, `version` changes with what it does."""
+    """One kind of member; `name` is what contracts call it, `version` changes with what it does.
+
+    `answers` are the checks its sessions can ask of a workload; no drill begins with others.
+    """
 
     name: str
     version: str
+    answers: frozenset[ProbeType] = frozenset()
 
     @abstractmethod
     def open(self, member: Member) -> RecoverySession:

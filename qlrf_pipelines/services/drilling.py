@@ -17,7 +17,7 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.measurement import Answer, Instant, Ranges, good_run
 from qlrf_pipelines.domain.operations import Health
 from qlrf_pipelines.domain.recovery import Member, MoveKind, ReplicationStatus, Serving, Side
-from qlrf_pipelines.domain.recovery_plans import DrillType, RecoveryPlan
+from qlrf_pipelines.domain.recovery_plans import DrillType, RecoveryPlan, unanswered
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.drill_hand import PASSED, Ending, Hand, driving, failed
 from qlrf_pipelines.services.drill_moves import RETRY_SECONDS, carry_out, pause
@@ -86,6 +86,7 @@ def _validate(hand: Hand, record: DrillRecord) -> Ending:
         facts, why = _looked_at(hand, member)
         found[member.name] = facts
         problems += why
+    problems += _unanswerable(hand)
     if problems:
         return failed("; ".join(problems), members=found)
     return Ending(event=DrillEvent.PASSED, facts={"members": found})
@@ -116,6 +117,17 @@ def _looked_at(hand: Hand, member: Member) -> tuple[dict[str, Any], list[str]]:
     if replication.status in (ReplicationStatus.FAILED, ReplicationStatus.UNKNOWN):
         why.append(f"{member.name}: replication is {replication.status} ({replication.detail})")
     return facts, why
+
+
+def _unanswerable(hand: Hand) -> list[str]:
+    """The probes that nobody here could ever answer: they would only be not proven, at the end."""
+    why: list[str] = []
+    for probe in hand.plan.asked_inside:
+        named = next(m.adapter for m in hand.plan.members if m.name == probe.member)
+        adapter = hand.world.recovery.get(named)
+        if adapter is not None and probe.type not in adapter.answers:
+            why.append(unanswered(probe.name, probe.type, adapter.name, adapter.answers))
+    return why
 
 
 def _reached(hand: Hand, member: Member) -> Any:  # noqa: ANN401  a session, or the error raised

@@ -21,6 +21,7 @@ from qlrf_pipelines.domain.recovery import (
 )
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
 from resources.database import cluster
+from resources.recovery.answering import ANSWERS
 from resources.recovery.postgres_back import PgReturn, progress
 from resources.recovery.postgres_canary import PostgresCanary
 from resources.recovery.postgres_server import Login, PgSide
@@ -42,6 +43,7 @@ class PostgresRecovery(RecoveryAdapter):
 
     name = "postgres"
     version = "postgres-1"
+    answers = ANSWERS[name]
 
     def __init__(self, *, secrets: Secrets, postgres_bin: str = "") -> None:
         self._secrets = secrets

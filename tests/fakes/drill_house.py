@@ -1,6 +1,6 @@
 """A world in which drills can be run to their end, and the truth be looked at."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qlrf_pipelines.domain.drills import Drill, DrillRecord
@@ -43,6 +43,11 @@ class DrillHouse:
     @property
     def database(self) -> FakeMember:
         return self.members["database"]
+
+    def declare(self, other: RecoveryPlan) -> None:
+        """Put another plan in the place of the one there is."""
+        self.plan = other
+        self.world = replace(self.world, estate=FakeEstate(Estate(recovery=(other,))))
 
     def start(self, type_: DrillType | None = None, **parts: Any) -> str:
         """Ask for a drill; its id."""

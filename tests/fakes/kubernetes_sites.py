@@ -10,6 +10,7 @@ from resources.clouds.kubernetes.recovery import KubernetesRecovery
 from resources.secrets import Secrets
 from tests.fakes.dying import Dying
 from tests.fakes.kube_apiserver import ADMIN, READER, kube_apiserver
+from tests.fakes.kubelet import fake_kubelet
 from tests.fakes.recovery_sites import Sites
 
 ENV = {"ADMIN": ADMIN, "READER": READER}
@@ -82,6 +83,31 @@ class KubernetesSites(Sites):
             spec["serviceName"] = "web"
         path = f"apis/apps/v1/namespaces/{namespace}/{KINDS[kind]}"
         self.make(path, "apps/v1", kind, f"web-{side}-{kind.lower()}", {"spec": spec})
+
+    def pod(
+        self, name: str, kind: str = "Deployment", *, side: str = "recovery", ready: bool = True
+    ) -> str:
+        """A pod of a workload on the node of the fake kubelet, as controllers would have made it.
+
+        Its containers are `proxy` and `web`; kubectl is told to choose `web`.
+        """
+        namespace = self.home if side == "primary" else self.away
+        chosen = {"kubectl.kubernetes.io/default-container": "web"}
+        labels = {"app": "web", "site": side, "part": kind.lower()}
+        containers = [{"name": one, "image": "web:1"} for one in ("proxy", "web")]
+        item = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": labels, "annotations": chosen},
+            "spec": {"nodeName": fake_kubelet().node(self.cluster), "containers": containers},
+        }
+        path = f"api/v1/namespaces/{namespace}/pods"
+        made = self.cluster.ask("POST", path, item)
+        assert made["kind"] == "Pod", made
+        word = "True" if ready else "False"
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": word}]}
+        self.cluster.merge(f"{path}/{name}/status", {"status": status})
+        return name
 
     def adapter(self, *, die_at: int | None = None) -> KubernetesRecovery:
         plain = KubernetesRecovery(secrets=Secrets(ENV), timeout=10)

@@ -42,6 +42,8 @@ class Execution:
         self.launched: dict[str, Any] = {}
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.command_status = "Success"
+        self.said: dict[str, Any] = {}
+        self.unmanaged: set[str] = set()
         self.refresh_status = "Successful"
         self.refresh_polls = 1
         self.left_out = 0
@@ -82,6 +84,8 @@ def _extend_ec2(world: Execution) -> None:
 
 def _extend_ssm(world: Execution) -> None:
     def send_command(self: Any) -> Any:
+        if world.unmanaged & set(self._get_param("InstanceIds")):
+            raise _unmanaged()
         world.effects["send_command"] += 1
         world.commands.append(
             {
@@ -97,7 +101,12 @@ def _extend_ssm(world: Execution) -> None:
     def get_command_invocation(self: Any) -> Any:
         found = _SSM["get_command_invocation"](self).result
         return ActionResult(
-            {**found, "Status": world.command_status, "StatusDetails": world.command_status}
+            {
+                **found,
+                "Status": world.command_status,
+                "StatusDetails": world.command_status,
+                **world.said,
+            }
         )
 
     def describe_instance_information(self: Any) -> str:
@@ -112,6 +121,16 @@ def _extend_ssm(world: Execution) -> None:
     SimpleSystemManagerResponse.send_command = send_command
     SimpleSystemManagerResponse.get_command_invocation = get_command_invocation
     SimpleSystemManagerResponse.describe_instance_information = describe_instance_information
+
+
+def _unmanaged() -> Exception:
+    from moto.core.exceptions import ServiceException
+
+    class InvalidInstanceId(ServiceException):
+        code = "InvalidInstanceId"
+        message = "Instances not in a valid state for account."
+
+    return InvalidInstanceId()
 
 
 def _extend_refreshes(world: Execution) -> None:

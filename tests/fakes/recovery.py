@@ -15,6 +15,7 @@ from qlrf_pipelines.domain.recovery import (
     Serving,
     Side,
 )
+from qlrf_pipelines.domain.recovery_plans import ProbeType
 from qlrf_pipelines.ports.probes import Probes
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
 from tests.fakes.stopwatch import FakeStopwatch
@@ -162,6 +163,7 @@ class FakeRecovery(RecoveryAdapter):
 
     name = "fake"
     version = "fake-1"
+    answers = frozenset({ProbeType.SQL, ProbeType.COMMAND})
 
     def __init__(self, **members: FakeMember) -> None:
         self.members = members

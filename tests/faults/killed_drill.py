@@ -92,6 +92,7 @@ class DyingAdapter(RecoveryAdapter):
 
     def __init__(self, adapter: RecoveryAdapter, place: str) -> None:
         self.name, self.version = adapter.name, adapter.version
+        self.answers = adapter.answers
         self._adapter, self._place = adapter, place
 
     def open(self, member: Member) -> RecoverySession:

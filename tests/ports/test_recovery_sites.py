@@ -3,7 +3,7 @@
 import pytest
 
 from qlrf_pipelines.domain.errors import Rejected, Unavailable
-from qlrf_pipelines.domain.operations import Status
+from qlrf_pipelines.domain.operations import Health, Status
 from qlrf_pipelines.domain.recovery import (
     Member,
     MoveKind,
@@ -11,6 +11,7 @@ from qlrf_pipelines.domain.recovery import (
     Serving,
     Side,
 )
+from qlrf_pipelines.domain.recovery_plans import ProbeType
 from tests.fakes.recovery_sites import DRILL, OTHER, Sites, a_move, again, finish, finish_killed
 
 ISOLATE, FAIL_OVER, SWITCH = MoveKind.ISOLATE, MoveKind.FAIL_OVER, MoveKind.SWITCH
@@ -213,3 +214,15 @@ def test_a_secret_that_leads_nowhere_is_rejected(sites: Sites) -> None:
 
     with pytest.raises(Rejected, match="NOWHERE"):
         sites.adapter().open(member)
+
+
+@pytest.mark.parametrize("kind", [ProbeType.SQL, ProbeType.COMMAND])
+def test_a_check_that_is_not_answered_proves_nothing_and_the_others_find_nothing_there_yet(
+    sites: Sites, kind: ProbeType
+) -> None:
+    check = {"type": kind.value, "statement": "SELECT 1", "command": ["true"], "expect": None}
+
+    answer = sites.session().ask(Side.RECOVERY, check, drill=DRILL, timeout_seconds=5)
+
+    answered = kind in sites.adapter().answers
+    assert answer.health is (Health.UNHEALTHY if answered else Health.UNKNOWN), answer.why

@@ -81,6 +81,21 @@ WRONG = {
     ),
     "a parameter of another type": ("type: http,", "type: http, statement: x,", "no parameter"),
     "a canary of nobody": ("members: [database]", "members: [disk]", "no member"),
+    "a command on PostgreSQL": (
+        'type: http, target: "https://orders.example/health"',
+        "type: command, member: database, command: [df]", "postgres cannot answer (it answers sql)",
+    ),
+    "a statement on AWS": (
+        'type: http, target: "https://orders.example/health"',
+        "type: sql, member: web, statement: SELECT 1", "aws cannot answer (it answers command)",
+    ),
+    "a command on vSphere": (
+        '{name: web, adapter: aws, dependsOn: [database]}\n  probes:\n'
+        '    - {name: home, type: http, target: "https://orders.example/health"}',
+        "{name: web, adapter: vsphere}\n  probes:\n"
+        "    - {name: home, type: command, member: web, command: [df]}",
+        "vsphere cannot answer (it answers neither sql nor command)",
+    ),
     "the site itself": ("recoverySite: dublin", "recoverySite: london", "the primary site itself"),
     "no pair": ("primarySite: london\n  recoverySite: dublin", "primarySite: dublin\n"
                 "  recoverySite: london", "no DrPair"),
@@ -104,3 +119,34 @@ def test_a_pair_of_sites_nobody_declared_is_refused(tmp_path: Path) -> None:
     found = problems(estate(tmp_path, sites=sites))
 
     assert any("does not declare" in problem.message for problem in found)
+
+
+ASKED_INSIDE = """\
+    - {name: inside, type: command, member: web, command: [check, --deep], expect: ok}
+    - {name: data, type: sql, member: database, statement: SELECT 1}
+"""
+
+
+def test_a_probe_is_asked_through_the_adapter_that_answers_it(tmp_path: Path) -> None:
+    declared = PLAN.replace("  canary:", ASKED_INSIDE + "  canary:")
+
+    [plan] = FolderEstate(estate(tmp_path, declared)).load().recovery
+
+    assert [probe.name for probe in plan.asked_inside] == ["inside", "data"]
+
+
+def test_what_another_adapter_answers_is_left_to_the_drill(tmp_path: Path) -> None:
+    declared = PLAN.replace("adapter: aws", "adapter: nutanix").replace(
+        "  canary:", ASKED_INSIDE + "  canary:"
+    )
+
+    assert len(FolderEstate(estate(tmp_path, declared)).load().recovery) == 1
+
+
+def test_the_remedy_of_a_probe_nobody_answers_names_what_can_be_asked(tmp_path: Path) -> None:
+    old, new, _ = WRONG["a command on PostgreSQL"]
+
+    [problem] = problems(estate(tmp_path, PLAN.replace(old, new, 1)))
+
+    assert problem.field == "spec.probes[0].type"
+    assert problem.remedy == "ask by sql, http or tcp, or ask another member"

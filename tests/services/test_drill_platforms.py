@@ -1,6 +1,7 @@
 """Whole drills on platforms: the drill engine and a real adapter, from validation to report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,11 +70,11 @@ def sites(request: pytest.FixtureRequest) -> Sites:
     return KubernetesSites()
 
 
-def house(sites: Sites) -> DrillHouse:
+def house(sites: Sites, *probes: ProbeRule) -> DrillHouse:
     probe = ProbeRule(name="web", type=ProbeType.TCP, target="service", test_target="isolated")
     made = plan(
         groups=((sites.member,),),
-        probes=(probe,),
+        probes=(probe, *probes),
         canary=CanaryWrites(),
         # The stopwatch runs ahead of a platform that takes real moments to answer.
         pace=ProbePace(interval_seconds=1, timeout_seconds=1, within_seconds=1_000_000),
@@ -102,3 +103,58 @@ def test_a_drill_goes_from_validation_to_report_and_leaves_no_trace(
     assert drill.result["rpo"]["verdict"] == "not_proven"
     assert sites.served_by() is Side.PRIMARY
     assert sites.world() == before
+
+
+INSIDE = ProbeRule(
+    name="inside", type=ProbeType.COMMAND, member="web", command=("check", "--deep"), expect="ok"
+)
+
+
+def answering(name: str, said: str) -> Sites:
+    """Sites whose workloads answer a command with this."""
+    if name == "aws":
+        from tests.fakes.aws_sites import AwsSites
+
+        machines = AwsSites(copied=2)
+        machines.aws.execution.said = {"StandardOutputContent": said, "ResponseCode": 0}
+        return machines
+    from tests.fakes.kubelet import exits, fake_kubelet
+    from tests.fakes.kubernetes_sites import KubernetesSites
+
+    fake_kubelet().clear()
+    fake_kubelet().ends[INSIDE.command] = exits(0, said)
+    pods = KubernetesSites()
+    pods.pod("ready")
+    return pods
+
+
+PLATFORMS = ["aws", pytest.param("kubernetes", marks=pytest.mark.real)]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("type_", [DrillType.FULL, DrillType.TEST_FAILOVER])
+def test_a_drill_is_proven_by_a_command_in_the_workload(platform: str, type_: DrillType) -> None:
+    at = house(answering(platform, "ok"), INSIDE)
+    # As above: real moments pass between two answers, in which the stopwatch runs far ahead.
+    at.declare(replace(at.plan, pace=replace(at.plan.pace, timeout_seconds=100_000)))
+
+    drill = at.run(type_)
+
+    assert (drill.phase, drill.outcome) == (Phase.CLOSED, Outcome.PASSED), drill.result
+    answers = at.world.drills.answers(at.tenant, drill.id)
+    good = [a for a in answers if a.probe == "inside" and a.health is Health.HEALTHY]
+    assert len(good) >= INSIDE.consecutive
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_workload_that_gives_another_answer_has_not_come_back(platform: str) -> None:
+    sites = answering(platform, "read-only")
+    at = house(sites, INSIDE)
+    at.declare(replace(at.plan, pace=replace(at.plan.pace, within_seconds=60)))
+
+    drill = at.run(DrillType.FULL)
+
+    assert drill.outcome is Outcome.FAILED
+    assert "inside" in str(drill.result)
+    assert "'read-only', not 'ok'" in str(drill.result)
+    assert sites.served_by() is Side.PRIMARY

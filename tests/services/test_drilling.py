@@ -5,12 +5,14 @@ import pytest
 from qlrf_pipelines.domain.drills import DrillEvent, MoveState, Outcome, Phase
 from qlrf_pipelines.domain.evidence import verify_chain
 from qlrf_pipelines.domain.recovery import MoveKind, ReplicationStatus, Serving, Side
-from qlrf_pipelines.domain.recovery_plans import DrillType
+from qlrf_pipelines.domain.recovery_plans import DrillType, ProbeRule, ProbeType
 from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.services import drills
 from tests.fakes.approvals import ACME
 from tests.fakes.drill_house import DrillHouse
 from tests.fakes.drilled import member, plan
+from tests.fakes.recovery import FakeMember, FakeRecovery
+from tests.fakes.stopwatch import FakeStopwatch
 
 
 def test_a_full_drill_fails_over_measures_and_comes_back():
@@ -328,3 +330,37 @@ def test_a_standby_that_answers_before_it_was_failed_over_proves_nothing():
 
     assert drill.outcome is Outcome.PASSED
     assert drill.result["rto"]["seconds"] >= 10.0
+
+
+class SqlOnly(FakeRecovery):
+    """Whose members run no commands."""
+
+    answers = frozenset({ProbeType.SQL})
+
+
+@pytest.mark.parametrize("type_", [DrillType.FULL, DrillType.TEST_FAILOVER, DrillType.TABLETOP])
+def test_a_probe_that_nobody_could_ever_answer_ends_the_drill_before_anything_is_touched(type_):
+    clock = FakeStopwatch()
+    database = FakeMember(stopwatch=clock)
+    probe = ProbeRule(name="disk", type=ProbeType.COMMAND, member="database", command=("df",))
+    house = DrillHouse(
+        plan=plan(probes=(probe,)),
+        members={"database": database},
+        stopwatch=clock,
+        overrides={"recovery": {"fake": SqlOnly(database=database)}},
+    )
+
+    drill = house.run(type_)
+
+    assert drill.outcome is Outcome.FAILED
+    assert database.moved == []
+    assert database.written == []
+    whys = " ".join(str(entry.facts) for entry in house.record(drill.id).entries)
+    assert "probe disk asks by command, which the adapter fake cannot answer" in whys
+    assert "ask by sql, http or tcp" in whys
+
+
+def test_a_probe_the_adapter_answers_is_no_problem():
+    probe = ProbeRule(name="disk", type=ProbeType.COMMAND, member="database", command=("df",))
+
+    assert DrillHouse(plan=plan(probes=(probe,))).run().outcome is Outcome.PASSED

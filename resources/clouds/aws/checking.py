@@ -6,7 +6,7 @@ from typing import Any
 
 from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.domain.operations import Health, HealthReport, Operation, OperationKind, Target
-from resources.clouds.aws.commanding import STILL, invocation, send
+from resources.clouds.aws.commanding import STILL, invocation, ping_of, send
 from resources.clouds.aws.hands import Hands, state_of
 from resources.clouds.aws.hooking import shell
 from resources.clouds.aws.moving import status_of
@@ -51,15 +51,9 @@ def _cloud_status(hands: Hands, name: str) -> HealthReport:
 
 
 def _ssm_ping(hands: Hands, name: str) -> HealthReport:
-    answer = hands.call(
-        "ssm",
-        "describe_instance_information",
-        Filters=[{"Key": "InstanceIds", "Values": [name]}],
-    )
-    found = [i for i in answer["InstanceInformationList"] if i["InstanceId"] == name]
-    if not found:
+    ping = ping_of(hands, name)
+    if ping is None:
         return HealthReport(health=Health.UNKNOWN, why=f"{name} is not managed by Systems Manager.")
-    ping = found[0]["PingStatus"]
     health = Health.HEALTHY if ping == "Online" else Health.UNHEALTHY
     return HealthReport(health=health, why=f"{name}: its agent is {ping}.")
 

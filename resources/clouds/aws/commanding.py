@@ -79,14 +79,27 @@ def command(
 
 def send(hands: Hands, operation: Operation, document: str, parameters: Parameters) -> str:
     """Send a document to the target; the id of the command."""
+    return send_to(hands, operation.target.id, document, parameters, comment=operation.token)
+
+
+def send_to(
+    hands: Hands,
+    instance_id: str,
+    document: str,
+    parameters: Parameters,
+    *,
+    comment: str,
+    delivery_seconds: int = DELIVERY_SECONDS,
+) -> str:
+    """Send a document to an instance, which must take it within a time; the id of the command."""
     answer = hands.once(
         "ssm",
         "send_command",
         DocumentName=document,
-        InstanceIds=[operation.target.id],
+        InstanceIds=[instance_id],
         Parameters={name: list(values) for name, values in parameters.items()},
-        Comment=operation.token,
-        TimeoutSeconds=DELIVERY_SECONDS,
+        Comment=comment,
+        TimeoutSeconds=delivery_seconds,
     )
     return str(answer["Command"]["CommandId"])
 
@@ -99,6 +112,17 @@ def invocation(hands: Hands, command_id: str, instance_id: str) -> Mapping[str, 
         )
     except NotFound:
         return None
+
+
+def ping_of(hands: Hands, instance_id: str) -> str | None:
+    """How an instance's agent last answered; None if Systems Manager does not know it."""
+    answer = hands.call(
+        "ssm",
+        "describe_instance_information",
+        Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
+    )
+    rows = answer["InstanceInformationList"]
+    return next((str(i["PingStatus"]) for i in rows if i["InstanceId"] == instance_id), None)
 
 
 def _found(hands: Hands, operation: Operation) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation, Progress
 from resources.clouds.aws.commanding import SHELL_DOCUMENT, Parameters, command
-from resources.clouds.aws.hands import Hands
+from resources.clouds.aws.hands import Hands, Instance
 from resources.clouds.aws.moving import Move, goal_runs
 from resources.clouds.aws.once import Claim, claim_on, do_once, looks_again
 from resources.clouds.aws.said import failed, succeeded, under_way, unknown
@@ -38,7 +38,16 @@ def shell(
     hands: Hands, instance_id: str, text: str, seconds: str | None = None
 ) -> tuple[str, Parameters]:
     """The document that runs a script on an instance, and its parameters."""
-    windows = str(hands.instance(instance_id).get("Platform", "")).lower() == "windows"
+    return script(text, windows=is_windows(hands.instance(instance_id)), seconds=seconds)
+
+
+def is_windows(instance: Instance) -> bool:
+    """Whether an instance is asked by PowerShell."""
+    return str(instance.get("Platform", "")).lower() == "windows"
+
+
+def script(text: str, *, windows: bool, seconds: str | None = None) -> tuple[str, Parameters]:
+    """The document that runs a script on such an instance, and its parameters."""
     parameters = {"commands": text.splitlines()}
     if seconds:
         parameters["executionTimeout"] = [seconds]

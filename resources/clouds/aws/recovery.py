@@ -1,11 +1,11 @@
 """EC2 machines that come back in another region, and the Route 53 record that leads to them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qlrf_pipelines.domain.errors import Refused, Unavailable
+from qlrf_pipelines.domain.errors import QlrfError, Refused, Unavailable
 from qlrf_pipelines.domain.estate import Connector, TenantId
-from qlrf_pipelines.domain.operations import Progress
+from qlrf_pipelines.domain.operations import HealthReport, Progress
 from qlrf_pipelines.domain.recovery import (
     Member,
     Move,
@@ -15,15 +15,17 @@ from qlrf_pipelines.domain.recovery import (
     Serving,
     Side,
 )
+from qlrf_pipelines.domain.recovery_plans import ProbeType
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clock import Clock
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
+from resources.recovery.answering import ANSWERS, bad, unasked
 from resources.recovery.canary import member_canary
 from resources.recovery.steps import Step, SteppedSession, failed, running, succeeded
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
-    from resources.clouds.aws.recovery_calls import AwsCalls
+    from resources.clouds.aws.recovery_calls import AwsCalls, Row
     from resources.clouds.aws.recovery_settings import AwsSettings
 
 Reach = Callable[[Member, Mapping[str, str]], "AwsCalls"]
@@ -35,6 +37,7 @@ class AwsRecovery(RecoveryAdapter):
 
     name = "aws"
     version = "1"
+    answers = ANSWERS[name]
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class AwsSession(SteppedSession):
         from resources.clouds.aws.recovery_record import Record
         from resources.clouds.aws.recovery_sources import Sources
 
+        self._calls = calls
         self._member = member
         self._settings = settings
         self._secrets = secrets
@@ -158,6 +162,49 @@ class AwsSession(SteppedSession):
     def canary(self, side: Side, *, drill: str) -> Canary | None:
         """The declared canary of a side; see the port."""
         return member_canary(self._member, side, drill=drill, secrets=self._secrets)
+
+    def ask(
+        self, side: Side, check: Mapping[str, Any], *, drill: str, timeout_seconds: float
+    ) -> HealthReport:
+        """A command on every machine of a side; the worst answer counts; see the port."""
+        from resources.clouds.aws.asking import Question, asked_on
+
+        if check.get("type") != ProbeType.COMMAND:
+            return super().ask(side, check, drill=drill, timeout_seconds=timeout_seconds)
+        here = side is Side.PRIMARY
+        try:
+            found = self._primary.rows() if here else self._brought_up(drill)
+            waits = self._resting(found) or (None if here else self._not_yet(found, drill))
+            if waits is not None:
+                return bad(waits)
+            hands = self._calls.hands(self._settings.primary if here else self._settings.recovery)
+            question = Question.of(check, timeout_seconds)
+            return asked_on(hands, list(found.values()), question)
+        except QlrfError as error:
+            return unasked(str(error))
+
+    def _brought_up(self, drill: str) -> "Mapping[str, Row]":
+        from resources.clouds.aws.recovery_machines import launched
+
+        return launched(self._recovery.alive(drill))
+
+    def _resting(self, found: "Mapping[str, Row]") -> str | None:
+        from resources.clouds.aws.recovery_machines import state
+
+        up = {name for name, row in found.items() if state(row) == "running"}
+        resting = [name for name in self._settings.instances if name not in up]
+        return f"{', '.join(resting)} does not run there." if resting else None
+
+    def _not_yet(self, found: "Mapping[str, Row]", drill: str) -> str | None:
+        """Why the recovery side serves nobody yet, whatever its machines would answer."""
+        from resources.clouds.aws.recovery_calls import tags
+        from resources.clouds.aws.recovery_machines import TEST
+
+        tested = all(tags(row).get(TEST) == "true" for row in found.values())
+        record = self._settings.record
+        if tested or record is None or self._noted() == drill:
+            return None
+        return f"The record {record.name} does not lead to the recovery side yet."
 
     def _isolate(self, move: Move) -> Progress:
         if move.test:

@@ -1,5 +1,6 @@
 """The calls of a recovery: any region of one account, whole answers, refusals told apart."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,10 @@ from botocore.exceptions import ClientError
 from qlrf_pipelines.domain.errors import Refused
 from resources.clouds.aws.connection import Connection
 from resources.clouds.aws.faults import DENIALS, LOST_PAGES, broken_off, translated
+from resources.clouds.aws.hands import Hands
 
 Row = Mapping[str, Any]
+AT_ONCE = 4
 # Codes that say no for good, beside all that begin with Invalid or Unsupported.
 _REFUSALS = frozenset(
     {
@@ -30,6 +33,11 @@ class AwsCalls:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._turn = threading.BoundedSemaphore(AT_ONCE)
+
+    def hands(self, region: str) -> Hands:
+        """The same identity's hands in one region: commands on instances are their work."""
+        return Hands(connection=self._connection, region=region, turn=self._turn)
 
     def call(self, service: str, method: str, region: str, /, **parameters: object) -> Any:  # noqa: ANN401
         """One call's whole answer, after the SDK's own retries.

@@ -1,23 +1,27 @@
 """A namespace of a cluster over its own API: objects as JSON, and every answer looked at.
 
-Plain HTTP instead of the official client: five calls are needed, and importing the client alone
-costs seconds.
+Plain HTTP instead of the official client: a handful of calls is needed, and importing the client
+alone costs seconds.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import urllib3
 
-from qlrf_pipelines.domain.errors import Denied, QlrfError, Refused, Truncated, Unavailable
+from qlrf_pipelines.domain.errors import Refused, Truncated, Unavailable
+from resources.clouds.kubernetes.complaints import Object, object_of, problem_of
 from resources.clouds.kubernetes.recovery_settings import Place
 
-Object = dict[str, Any]
+if TYPE_CHECKING:
+    from resources.clouds.kubernetes.pod_exec import Ran
+
 _GROUPS = {
     "deployments": "apis/apps/v1",
     "statefulsets": "apis/apps/v1",
     "networkpolicies": "apis/networking.k8s.io/v1",
+    "pods": "api/v1",
     "services": "api/v1",
 }
 _MERGE = "application/merge-patch+json"
@@ -76,6 +80,18 @@ class KubernetesCalls:
         """Remove an object; one that is not there is removed."""
         self._ask("DELETE", path)
 
+    def run(
+        self, pod: str, container: str, words: Sequence[str], *, seconds: float
+    ) -> "Ran | None":
+        """Run a command in a container of a pod; None if it has not ended in time.
+
+        Raises:
+            Unavailable: it could not be run, or nobody heard how it ended.
+        """
+        from resources.clouds.kubernetes.pod_exec import run_in
+
+        return run_in(self._place, self._token(), pod, container, words, seconds=seconds)
+
     def _what(self, method: str, path: str) -> str:
         return f"{self._place.server}, {method} {path} in {self._place.namespace}"
 
@@ -104,8 +120,8 @@ class KubernetesCalls:
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"{what}: {error}; it is asked again.") from error
-        found = _object(what, answer.status, answer.data)
-        problem = _problem(what, method, answer.status, found)
+        found = object_of(what, answer.status, answer.data)
+        problem = problem_of(what, method, answer.status, found)
         if problem is not None:
             raise problem
         return answer.status, found
@@ -115,30 +131,3 @@ def _encoded(fields: Mapping[str, str]) -> str:
     from urllib.parse import urlencode
 
     return urlencode({name: value for name, value in fields.items() if value})
-
-
-def _object(what: str, status: int, data: bytes) -> Object:
-    try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise Truncated(f"{what}: HTTP {status}, and the answer is no JSON.") from error
-    if not isinstance(found, dict) or "kind" not in found:
-        raise Truncated(f"{what}: HTTP {status}, and the answer is no object of Kubernetes.")
-    return found
-
-
-def _problem(what: str, method: str, status: int, found: Object) -> QlrfError | None:
-    said = f"{what}: HTTP {status}: {str(found.get('message', ''))[:300]}"
-    reason = found.get("reason")
-    if status < 300:
-        return None
-    if status == 404 and reason == "NotFound":
-        return None
-    if status == 409 and method == "POST" and reason == "AlreadyExists":
-        return None
-    if status in (401, 403):
-        return Denied(f"{said}; correct the token or grant it.")
-    if status in (400, 404, 405, 413, 415, 422):
-        return Refused(said)
-    # A conflict too: somebody changed it since it was read, so it is looked at again.
-    return Unavailable(f"{said}; it is asked again.")

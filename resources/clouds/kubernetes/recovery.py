@@ -1,10 +1,10 @@
 """Workloads that are scaled up at another namespace or cluster, and the Service leading to them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qlrf_pipelines.domain.errors import Refused, Unavailable
-from qlrf_pipelines.domain.operations import Progress
+from qlrf_pipelines.domain.errors import QlrfError, Refused, Unavailable
+from qlrf_pipelines.domain.operations import HealthReport, Progress
 from qlrf_pipelines.domain.recovery import (
     Member,
     Move,
@@ -14,13 +14,16 @@ from qlrf_pipelines.domain.recovery import (
     Serving,
     Side,
 )
+from qlrf_pipelines.domain.recovery_plans import ProbeType
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
+from resources.recovery.answering import ANSWERS, bad, unasked
 from resources.recovery.canary import member_canary
 from resources.recovery.steps import Step, SteppedSession, failed, running, succeeded
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
-    from resources.clouds.kubernetes.calls import KubernetesCalls, Object
+    from resources.clouds.kubernetes.calls import KubernetesCalls
+    from resources.clouds.kubernetes.complaints import Object
     from resources.clouds.kubernetes.recovery_parts import Owner
     from resources.clouds.kubernetes.recovery_settings import (
         KubernetesSettings,
@@ -36,6 +39,7 @@ class KubernetesRecovery(RecoveryAdapter):
 
     name = "kubernetes"
     version = "1"
+    answers = ANSWERS[name]
 
     def __init__(
         self, *, secrets: Secrets, timeout: float = 30, reach: Reach | None = None
@@ -92,6 +96,7 @@ class KubernetesSession(SteppedSession):
         self._member = member
         self._settings = settings
         self._secrets = secrets
+        self._calls = calls
         self._primary = Workloads(calls[Side.PRIMARY])
         self._recovery = Workloads(calls[Side.RECOVERY])
         self._fences = Fences(calls[Side.RECOVERY])
@@ -149,6 +154,35 @@ class KubernetesSession(SteppedSession):
     def canary(self, side: Side, *, drill: str) -> Canary | None:
         """The declared canary of a side; see the port."""
         return member_canary(self._member, side, drill=drill, secrets=self._secrets)
+
+    def ask(
+        self, side: Side, check: Mapping[str, Any], *, drill: str, timeout_seconds: float
+    ) -> HealthReport:
+        """A command in a ready pod of the side's first workload; see the port."""
+        from resources.clouds.kubernetes.asking import asked_in
+
+        if check.get("type") != ProbeType.COMMAND:
+            return super().ask(side, check, drill=drill, timeout_seconds=timeout_seconds)
+        here = side is Side.PRIMARY
+        workload = next(iter(self._settings.at_primary if here else self._settings.at_recovery))
+        try:
+            found = (self._primary if here else self._recovery).needed(workload)
+            waits = None if here else self._not_yet(workload, found, drill)
+            if waits is not None:
+                return bad(waits)
+            return asked_in(self._calls[side], workload, found, check, seconds=timeout_seconds)
+        except QlrfError as error:
+            return unasked(str(error))
+
+    def _not_yet(self, workload: "Workload", found: "Object", drill: str) -> str | None:
+        """Why the recovery side serves nobody yet, whatever its pods would answer."""
+        from resources.clouds.kubernetes.recovery_parts import TEST, marks, owned
+
+        if not owned(found, self._owner(drill)):
+            return f"{workload} was not brought up by this drill yet."
+        if marks(found).get(TEST) == "true" or self._service is None or self._switched(drill):
+            return None
+        return "The Service does not lead to the recovery side yet."
 
     def _isolate(self, move: Move) -> Progress:
         from resources.clouds.kubernetes.recovery_parts import marks, settled, wanted

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qlrf_pipelines.domain.errors import Refused
-from resources.clouds.kubernetes.calls import KubernetesCalls, Object
+from resources.clouds.kubernetes.calls import KubernetesCalls
+from resources.clouds.kubernetes.complaints import Object
 from resources.clouds.kubernetes.recovery_settings import ServiceSettings, Workload
 from resources.recovery.steps import digest
 

@@ -16,6 +16,7 @@ from qlrf_pipelines.domain.recovery import (
 )
 from qlrf_pipelines.ports.clock import Clock
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
+from resources.recovery.answering import ANSWERS
 from resources.recovery.canary import member_canary
 from resources.recovery.steps import Step, SteppedSession, digest, failed, running, succeeded
 from resources.secrets import Secrets
@@ -34,6 +35,7 @@ class VsphereRecovery(RecoveryAdapter):
 
     name = "vsphere"
     version = "1"
+    answers = ANSWERS[name]
 
     def __init__(
         self, *, secrets: Secrets, clock: Clock, timeout: float = 30, reach: Reach | None = None
