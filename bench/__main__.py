@@ -13,8 +13,17 @@ import sys
 from pathlib import Path
 
 MEASUREMENTS = (
-    "cli", "discovery", "scoring", "refresh", "policy", "approvals", "demo", "canary", "drills",
-)  # fmt: skip
+    "cli",
+    "discovery",
+    "scoring",
+    "refresh",
+    "policy",
+    "approvals",
+    "rollouts",
+    "demo",
+    "canary",
+    "drills",
+)
 
 
 def machine() -> dict[str, object]:

@@ -25,6 +25,7 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
 from sensors.drills import drill_alarms, drill_reconcile
+from sensors.notifications import notifications
 from sensors.remediation import remediation_sensor
 from sensors.rollouts import rollout_reconcile
 from sensors.schedules import refresh_schedule, upkeep_schedule
@@ -66,6 +67,7 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             drill_alarms,
             remediation_sensor,
             rollout_reconcile,
+            notifications,
         ],
         resources={
             "world": world,

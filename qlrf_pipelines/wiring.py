@@ -306,10 +306,12 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
     from resources.database.drills import SqlDrills
     from resources.database.ledger import SqlLedger
     from resources.database.locks import SqlLocks
+    from resources.database.outbox import SqlOutbox
     from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
     from resources.database.tasks import SqlTasks
     from resources.hooks import HttpHooks
+    from resources.notify.channels import ChannelNotifier
     from resources.policy.deferred import DeferredPolicies
     from resources.probes import NetworkProbes
     from resources.progress import SilentProgress
@@ -333,6 +335,8 @@ def live(settings: Settings, *, progress: "Progress | None" = None) -> "World":
         executors=executors(settings),
         probes=NetworkProbes(),
         hooks=HttpHooks(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        notifier=ChannelNotifier(Secrets(os.environ)),  # noqa: TID251  as in clouds()
+        outbox=SqlOutbox(sessions),
         metrics=metrics,
         drills=SqlDrills(sessions),
         recovery=recovery(settings),

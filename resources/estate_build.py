@@ -20,6 +20,7 @@ from qlrf_pipelines.domain.estate import (
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
 from resources.canary import provider_of
+from resources.estate_notifications import build_place
 from resources.estate_patches import build_changes, build_policy
 from resources.estate_recovery import build_pair, build_plan, build_site
 from resources.estate_rules import moment
@@ -67,6 +68,7 @@ def _tenant(value: dict[str, Any]) -> Tenant:
         safety=_safety_rule(spec.get("safety", {})),
         changes=build_changes(spec.get("changes", {})),
         metrics=tuple(provider_of(item) for item in spec.get("metrics", ())),
+        notifications=tuple(build_place(item) for item in spec.get("notifications", ())),
     )
 
 

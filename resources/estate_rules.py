@@ -8,6 +8,7 @@ from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import ImageStatus
 from resources.estate_contracts import Contract
+from resources.estate_notifications import find_listener_problems, find_place_problems
 from resources.estate_patch_rules import (
     find_change_problems,
     find_patch_problems,
@@ -44,11 +45,13 @@ def _within(contract: Contract) -> Iterator[Problem]:
         yield from _repeated(contract, places, remedy="give every connector its own name")
         yield from _folded_values(contract)
         yield from find_change_problems(contract)
+        yield from find_place_problems(contract)
     elif contract.kind == "GoldenImage":
         yield from _versions(contract)
         yield from find_windows_problems(contract)
     elif contract.kind == "PatchPolicy":
         yield from find_patch_problems(contract)
+        yield from find_listener_problems(contract)
     elif contract.kind == "Exemption":
         yield from _moment_at(contract, ("spec", "expiresAt"))
     else:

@@ -30,6 +30,8 @@ BEGINS_WITHIN = timedelta(minutes=2)
 # A run that let go of its rollout still has a moment to end by itself.
 ENDS_WITHIN = timedelta(seconds=30)
 _PATIENCE, _MOST_PATIENCE = timedelta(seconds=10), timedelta(minutes=5)
+# So many attempts that failed within the hour are no bad luck: from then on with most patience.
+_BAD_LUCK = 5
 UNBEGUN = "unbegun"
 
 
@@ -173,6 +175,8 @@ def _requests(
         if one.attempt == UNBEGUN and _alive(context.instance, one.holder, now):
             continue
         _bury(context, one, now)
+        if _keeps_failing(context, one, now):
+            continue
         mine = dg.RunsFilter(
             job_name=rollout.name, tags={TASK_TAG: one.task, ATTEMPT_TAG: one.attempt}
         )
@@ -182,6 +186,24 @@ def _requests(
         if request is not None:
             found.append(request)
     return found
+
+
+def _keeps_failing(context: dg.SensorEvaluationContext, one: Idle, now: datetime) -> bool:
+    """Whether every attempt fails, whatever its number, and the last one only just did."""
+    failed = dg.RunsFilter(
+        job_name=rollout.name,
+        tags={TASK_TAG: one.task},
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        created_after=now - timedelta(hours=1),
+    )
+    newest = context.instance.get_run_records(failed, limit=_BAD_LUCK)
+    if len(newest) < _BAD_LUCK or now - newest[0].create_timestamp >= _MOST_PATIENCE:
+        return False
+    context.log.warning(
+        f"Rollout {one.task} of tenant {one.tenant}: {_BAD_LUCK} attempts failed within the hour; "
+        f"read the error of run {newest[0].dagster_run.run_id}, the next one waits."
+    )
+    return True
 
 
 def _alive(instance: dg.DagsterInstance, holder: str, now: datetime) -> bool:

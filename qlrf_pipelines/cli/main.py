@@ -29,6 +29,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tasks": ("qlrf_pipelines.cli.tasks", "Ask for changes, and decide about those of others."),
     "rollouts": ("qlrf_pipelines.cli.rollouts", "Look at rollouts and steer them."),
     "drills": ("qlrf_pipelines.cli.drills", "Drill recovery, with measured RTO and RPO."),
+    "notifications": (
+        "qlrf_pipelines.cli.notifications",
+        "Show who was told of rollouts, and try a channel.",
+    ),
     "evidence": ("qlrf_pipelines.cli.evidence", "Export and verify the evidence ledger."),
     "plan": ("qlrf_pipelines.cli.plan", "Plan a change and show what the gates say of it."),
     "policy": ("qlrf_pipelines.cli.policy", "List, try and test the policies plans must pass."),

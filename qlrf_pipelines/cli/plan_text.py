@@ -59,6 +59,10 @@ def _lines(item: "Planned") -> Iterator[str]:
     if plan.hooks:
         yield ""
         yield from _table("Hooks", plan.hooks, ("when", "type", "target", "fail_policy"))
+    if plan.notifications:
+        yield ""
+        heard = [{**one, "events": ", ".join(one["events"])} for one in plan.notifications]
+        yield from _table("Who hears of it", heard, ("channel", "target", "events"))
 
 
 def _gates(item: "Planned") -> list[tuple[str, str, str]]:

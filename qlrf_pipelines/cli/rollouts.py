@@ -143,7 +143,9 @@ def _verb(name: str, line: str, *, needs_reason: bool = False) -> None:
             say(headline(after))
 
     made: Callable[..., Any] = json_option(person_options(command))
-    made = click.option("--reason", required=needs_reason, default="", help="Why.")(made)
+    # A default, even an empty one, would be a reason.
+    terms: dict[str, Any] = {"required": True} if needs_reason else {"default": ""}
+    made = click.option("--reason", help="Why.", **terms)(made)
     group.command(name, help=line)(_one(made))
 
 

@@ -285,7 +285,9 @@ def _decision(
     command: Callable[..., Any] = json_option(person_options(decide))
     for option in options:
         command = option(command)
-    command = click.option("--reason", required=needs_reason, default="", help="Why.")(command)
+    # A default, even an empty one, would be a reason.
+    terms: dict[str, Any] = {"required": True} if needs_reason else {"default": ""}
+    command = click.option("--reason", help="Why.", **terms)(command)
     command = click.option("--digest", help=f"What you looked at: its first {PREFIX} or more.")(
         command
     )

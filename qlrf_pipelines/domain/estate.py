@@ -8,6 +8,7 @@ from typing import Any
 from qlrf_pipelines.domain.autonomy import AutonomyRules
 from qlrf_pipelines.domain.canary import Provider
 from qlrf_pipelines.domain.change_risk import RiskRule
+from qlrf_pipelines.domain.channels import Place
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.recovery_plans import DrPair, RecoveryPlan, Site
 from qlrf_pipelines.domain.tenancy import TenantId as TenantId
@@ -68,7 +69,7 @@ class ChangeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One customer: its connectors, where its metrics are, and the rules it set for itself."""
+    """One customer: its connectors, metrics and places of messages, and the rules it set itself."""
 
     name: TenantId
     display_name: str
@@ -78,6 +79,7 @@ class Tenant:
     safety: SafetyRule = field(default_factory=SafetyRule)
     changes: ChangeRules = field(default_factory=ChangeRules)
     metrics: tuple[Provider, ...] = ()
+    notifications: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,11 @@ from typing import Any
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.vocabulary import Platform
 
+# A parameter of a patch in place: with this value it can be taken back, by snapshots.
+ROLLBACK, RESTORE_SNAPSHOT = "rollback", "restore-snapshot"
+# A parameter: the token of an operation's first try, before which the asset was as captured.
+FIRST_TRY = "first_try"
+
 
 class OperationKind(StrEnum):
     """What is done to an asset.

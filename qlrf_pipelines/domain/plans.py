@@ -131,6 +131,7 @@ class Plan:
     timezone: str
     strategy: Mapping[str, str]
     hooks: tuple[Mapping[str, Any], ...] = ()
+    notifications: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -198,6 +199,7 @@ class Plan:
             "window": _window(self.window, self.timezone),
             "strategy": dict(self.strategy),
             "hooks": [dict(hook) for hook in self.hooks],
+            "notifications": [dict(one) for one in self.notifications],
         }
         return body | ({"policy": self.policy} if self.policy else {})
 

@@ -150,7 +150,6 @@ class Rollout:
     holder: str = ""
     reason: str = ""
     watch_since: datetime | None = None
-    looks: int = 0
     wake_at: datetime | None = None
     passed: int = -1
     max_batch: int | None = None

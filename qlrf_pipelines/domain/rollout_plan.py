@@ -8,7 +8,7 @@ from typing import Any
 
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.moments import from_iso
-from qlrf_pipelines.domain.operations import OperationKind
+from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK, OperationKind
 from qlrf_pipelines.domain.rollout import AssetRow
 
 BEFORE_EACH, AFTER_EACH = "prePatch", "postPatch"
@@ -16,6 +16,8 @@ FIRST, LAST, ON_FAILURE = "preRollout", "postRollout", "onFailure"
 # Hooks of the rollout as a whole stand in rows of their own, in phases of their own.
 HOOK_ROW = "hook:"
 FAILURE_PHASE = -1
+# A rollback strategy under which only people take anything back.
+MANUAL = "manual"
 # Patience with the cloud's own status, which a plan does not state: five minutes.
 _PATIENCE = {"interval_seconds": 5, "successes": 1, "failures": 60, "timeout_seconds": 10}
 
@@ -38,6 +40,12 @@ class Step:
     parameters: Mapping[str, str] | None = None
     check: Mapping[str, Any] | None = None
     hook: Mapping[str, Any] | None = None
+
+    @property
+    def keeps_snapshots(self) -> bool:
+        """Whether it takes snapshots first, by which it can be taken back."""
+        patches = self.operation is OperationKind.PATCH_IN_PLACE
+        return patches and (self.parameters or {}).get(ROLLBACK) == RESTORE_SNAPSHOT
 
     @property
     def name(self) -> str:
@@ -113,13 +121,6 @@ class RolloutPlan:
         """The keys of the assets it changes, in order."""
         return tuple(row.asset for row in self.rows if not row.asset.startswith(HOOK_ROW))
 
-    @property
-    def first_phase(self) -> int:
-        """The first phase that changes assets; hooks may run before it."""
-        return next(
-            n for n, p in enumerate(self.phases) if not p.batches[0][0].startswith(HOOK_ROW)
-        )
-
 
 def read_plan(document: Mapping[str, Any]) -> RolloutPlan:
     """An approved plan's document, which passed its contract when it was made.
@@ -164,7 +165,10 @@ def _read(document: Mapping[str, Any]) -> RolloutPlan:
         opens_at=from_iso(window["opens_at"]) if window["required"] else None,
         closes_at=from_iso(window["closes_at"]) if window["required"] else None,
         auto_promote=strategy.get("auto_promote", "yes") == "yes",
-        auto_rollback=strategy.get("rollback_automatic", "yes") == "yes",
+        auto_rollback=(
+            strategy.get("rollback_automatic", "yes") == "yes"
+            and strategy.get("rollback") != MANUAL
+        ),
         retain_failed=strategy.get("retain_failed_assets", "no") == "yes",
     )
 

@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from qlrf_pipelines.domain.operations import Health
-from qlrf_pipelines.domain.rollout import IN_FLIGHT, TOUCHED, AssetRow, AssetState, Rollout
+from qlrf_pipelines.domain.rollout import (
+    IN_FLIGHT,
+    TOUCHED,
+    AssetRow,
+    AssetState,
+    Rollout,
+    RolloutEvent,
+)
 from qlrf_pipelines.domain.rollout_plan import (
     FAILURE_PHASE,
     HOOK_ROW,
@@ -34,8 +41,8 @@ def in_phase(rows: Iterable[AssetRow], phase: int) -> list[AssetRow]:
     return sorted((row for row in rows if row.phase == phase), key=lambda row: row.order)
 
 
-def to_begin(rollout: Rollout, rows: Iterable[AssetRow], *, busy: int, parallel: int) -> list[str]:
-    """The assets to begin with now: of the first batch that is not over, as many as may be.
+def to_begin(rollout: Rollout, rows: Iterable[AssetRow]) -> list[str]:
+    """The assets to begin with next, in their order: those of the first batch that is not over.
 
     Nothing new is begun while an asset is unknown: whoever looks at it may want to stop.
     """
@@ -46,9 +53,7 @@ def to_begin(rollout: Rollout, rows: Iterable[AssetRow], *, busy: int, parallel:
     if not open_rows:
         return []
     batch = min(row.batch for row in open_rows)
-    limit = min(parallel, rollout.max_batch or parallel)
-    waiting = [r for r in open_rows if r.batch == batch and r.state is AssetState.WAITING]
-    return [row.asset for row in waiting[: max(0, limit - busy)]]
+    return [r.asset for r in open_rows if r.batch == batch and r.state is AssetState.WAITING]
 
 
 def to_undo(
@@ -108,6 +113,15 @@ def tripped(phase: PhasePlan, rows: Sequence[AssetRow], number: int) -> str | No
                 f"{trigger.threshold:.0%}"
             )
     return None
+
+
+def on_trip(plan: RolloutPlan, why: str) -> tuple[RolloutEvent, str]:
+    """What a trigger does: it takes the rollout back, or holds it where only people may."""
+    if plan.auto_rollback:
+        return RolloutEvent.TRIPPED, why
+    return RolloutEvent.HELD, (
+        f"{why}; its policy takes nothing back by itself: roll it back, retry or promote it"
+    )
 
 
 def holds(trigger: Trigger, value: float) -> bool:

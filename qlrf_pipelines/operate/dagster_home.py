@@ -40,7 +40,8 @@ CONFIGURATION: Mapping[str, object] = {
     "code_servers": {"local_startup_timeout": 300, "reload_timeout": 300},
     "freshness": {"enabled": True},
     "schedules": {"use_threads": True, "num_workers": 2},
-    "sensors": {"use_threads": True, "num_workers": 2},
+    # One for messages, whose receivers may be slow, beside two for everything else.
+    "sensors": {"use_threads": True, "num_workers": 3},
     "retention": {
         "schedule": {"purge_after_days": 90},
         "sensor": {"purge_after_days": {"skipped": 7, "failure": 30, "success": 90}},

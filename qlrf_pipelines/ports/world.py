@@ -18,6 +18,8 @@ from qlrf_pipelines.ports.lake import Lake
 from qlrf_pipelines.ports.ledger import Ledger
 from qlrf_pipelines.ports.locks import Locks
 from qlrf_pipelines.ports.metrics import MetricSource
+from qlrf_pipelines.ports.notifier import Notifier
+from qlrf_pipelines.ports.outbox import Outbox
 from qlrf_pipelines.ports.policy import PolicyEngine
 from qlrf_pipelines.ports.probes import Probes
 from qlrf_pipelines.ports.progress import Progress
@@ -47,6 +49,8 @@ class World:
     executors: Executors
     probes: Probes
     hooks: Hooks
+    notifier: Notifier
+    outbox: Outbox
     metrics: Callable[[Provider], MetricSource]
     warehouse: Warehouse
     drills: Drills

@@ -217,6 +217,7 @@ def _draw(making: Making, weighed: Weighed) -> Plan:
         timezone=weighed.timezone,
         strategy=planning_terms.strategy(policy),
         hooks=planning_terms.hooks(policy),
+        notifications=planning_terms.notifications(policy),
     )
 
 

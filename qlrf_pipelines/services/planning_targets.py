@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import semver
 
 from qlrf_pipelines.domain.change_risk import ChangeSize
+from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK
 from qlrf_pipelines.domain.patching import (
     PatchPolicy,
     PatchSelector,
@@ -52,7 +53,7 @@ def targets(
         if source.type is SourceType.GOLDEN_IMAGE:
             found = _image_action(knowledge, asset, policy, verdicts or FIXABLE)
         else:
-            found = _patch_action(asset, source)
+            found = _patch_action(asset, source, policy)
         if isinstance(found, Action):
             actions.append(found)
         elif found:
@@ -193,7 +194,9 @@ def _parameters(policy: PatchPolicy | None) -> Mapping[str, str]:
     }
 
 
-def _patch_action(asset: Candidate, source: PatchSource) -> Action | str:
+def _patch_action(
+    asset: Candidate, source: PatchSource, policy: PatchPolicy | None
+) -> Action | str:
     if not asset.fresh or asset.verdict == DriftVerdict.STALE:
         return _NOT_SEEN
     counted = _missing(asset.patches, source)
@@ -207,6 +210,14 @@ def _patch_action(asset: Candidate, source: PatchSource) -> Action | str:
     }
     if source.repository:
         parameters["repository"] = source.repository
+    if policy is not None and policy.rollback.strategy == RESTORE_SNAPSHOT:
+        if asset.group:
+            name = asset.group.rsplit(":", 1)[-1]
+            return (
+                f"its Auto Scaling group {name} would replace it as soon as it is stopped to"
+                " restore its snapshots; give the group another image instead"
+            )
+        parameters[ROLLBACK] = RESTORE_SNAPSHOT
     return Action(
         asset=asset.key,
         name=asset.name,

@@ -10,6 +10,7 @@ from qlrf_pipelines.domain.approval import DAY
 from qlrf_pipelines.domain.autonomy import AutonomyRule, Mode, Permission
 from qlrf_pipelines.domain.change_risk import ChangeFacts, ChangeRisk, PastChanges
 from qlrf_pipelines.domain.evidence import digest
+from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK
 from qlrf_pipelines.domain.patching import (
     PatchPolicy,
     Rollback,
@@ -20,7 +21,13 @@ from qlrf_pipelines.domain.patching import (
 )
 from qlrf_pipelines.domain.plans import Action, Operation, Pace
 from qlrf_pipelines.domain.schedules import Span, next_span
-from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, RiskLevel
+from qlrf_pipelines.domain.vocabulary import (
+    AssetState,
+    DriftVerdict,
+    Environment,
+    Platform,
+    RiskLevel,
+)
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge
 from qlrf_pipelines.services.planning_targets import change_size
 
@@ -28,6 +35,8 @@ ROLES = ("engineer", "admin")
 _CANARY = 0.1
 _LONGEST_SUMMARY = 1000
 _OPPOSITE = {"less-than": "greater-than", "greater-than": "less-than"}
+# Where an executor takes snapshots before it patches.
+_SNAPSHOTS = (Platform.AWS,)
 _BATCHED = (StrategyType.ROLLING, StrategyType.MAINTENANCE_WINDOW)
 
 
@@ -100,8 +109,15 @@ def risk_facts(
 def _rollback_available(
     policy: PatchPolicy | None, actions: Sequence[Action], assets: Sequence[Candidate]
 ) -> bool | None:
-    """True only if the old image of every asset is known and can be put back."""
+    """True only if every asset can be put back: its old image is known, or it is snapshot first.
+
+    A machine whose snapshots could not be put back is rejected before anything is done to it.
+    """
     rollback = Rollback() if policy is None else policy.rollback
+    patched = [a for a in actions if a.parameters.get(ROLLBACK) == RESTORE_SNAPSHOT]
+    if actions and len(patched) == len(actions):
+        running = all(asset.state == AssetState.RUNNING for asset in assets)
+        return True if running and all(a.platform in _SNAPSHOTS for a in actions) else None
     images = all(asset.image_ref for asset in assets)
     replaced = all(action.operation is not Operation.PATCH_IN_PLACE for action in actions)
     return True if images and replaced and rollback.strategy == "revert-image" else None
@@ -324,6 +340,19 @@ def hooks(policy: PatchPolicy | None) -> tuple[Mapping[str, Any], ...]:
             "fail_policy": hook.fail_policy,
         }
         for hook in (() if policy is None else policy.hooks)
+    )
+
+
+def notifications(policy: PatchPolicy | None) -> tuple[Mapping[str, Any], ...]:
+    """Who hears of the rollout, as the plan keeps them."""
+    return tuple(
+        {
+            "channel": one.channel,
+            "target": one.target,
+            "events": list(one.events),
+            "progress_every_seconds": max(1, int(one.progress_every.total_seconds())),
+        }
+        for one in (() if policy is None else policy.notifications)
     )
 
 

@@ -19,7 +19,14 @@ from qlrf_pipelines.domain.rollout import (
     entry,
 )
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, read_plan
-from qlrf_pipelines.domain.rollout_rules import failures, in_phase, settled, to_undo, window_says
+from qlrf_pipelines.domain.rollout_rules import (
+    failures,
+    in_phase,
+    on_trip,
+    settled,
+    to_undo,
+    window_says,
+)
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.rollout_move import Mover
 from qlrf_pipelines.services.rollout_seat import Seat
@@ -65,7 +72,8 @@ def drive(
             hold=timedelta(seconds=hold_seconds),
         )
         work = Work(world=world, operators=Operators(world, tenant), plan=seat.plan, rollout=taken)
-        with ThreadPoolExecutor(parallel, thread_name_prefix="rollout") as pool:
+        # Twice as many: while some are changed, the next ones are looked at.
+        with ThreadPoolExecutor(2 * parallel, thread_name_prefix="rollout") as pool:
             mover = Mover(seat=seat, work=work, pool=pool, parallel=parallel)
             return _Driver(seat, mover).run()
 
@@ -162,8 +170,7 @@ class _Driver:
         if came.says is Says.WAIT and came.again_at is not None:
             self._wait_until(came.again_at, f"{phase.name} is watched")
         elif came.says is Says.TRIP:
-            back = seat.plan.auto_rollback
-            seat.turn(RolloutEvent.TRIPPED if back else RolloutEvent.HELD, came.reason)
+            seat.turn(*on_trip(seat.plan, came.reason))
         elif came.says is Says.HOLD:
             self._hold(came.reason)
         elif phase.canary and not seat.plan.auto_promote:
@@ -201,7 +208,9 @@ class _Driver:
             said = f"{len(lost)} assets could not be brought back: {_named(lost)}"
             seat.turn(RolloutEvent.RESTORE_FAILED, said)
         else:
-            seat.turn(RolloutEvent.RESTORED, f"{seat.rollout.reason}; brought back and verified")
+            why = seat.rollout.reason
+            left = self.mover.let_go()
+            seat.turn(RolloutEvent.RESTORED, f"{why}; brought back and verified{left}")
 
     def _over(self) -> Rollout:
         """Give the locks back, now that nothing is in the air."""

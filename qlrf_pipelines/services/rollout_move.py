@@ -4,6 +4,7 @@ What is about to be done is kept before it is done. A human's word is obeyed bet
 operations: nothing is begun in a state that does not ask for it.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -18,23 +19,88 @@ from qlrf_pipelines.domain.rollout import (
     AssetState,
     Change,
     Rollout,
-    RolloutEvent,
     RolloutState,
     advance_asset,
     entry,
 )
 from qlrf_pipelines.domain.rollout_plan import FAILURE_PHASE
-from qlrf_pipelines.domain.rollout_rules import to_begin, to_undo, tripped, window_says
+from qlrf_pipelines.domain.rollout_rules import on_trip, to_begin, to_undo, tripped, window_says
 from qlrf_pipelines.services.rollout_seat import LISTEN_SECONDS, Seat
 from qlrf_pipelines.services.rollout_work import Outcome, Work
 
 _ROUNDS = 120
 _NAP = timedelta(seconds=30)
 _NO = (Status.FAILED, Status.UNKNOWN)
+_BAD = (AssetEvent.FAILED, AssetEvent.LOST, AssetEvent.NOT_UNDONE)
 _BEGINS = {
     RolloutState.RUNNING: AssetEvent.BEGUN,
     RolloutState.ROLLING_BACK: AssetEvent.UNDO_BEGUN,
 }
+
+
+@dataclass(slots=True, kw_only=True)
+class Next:
+    """What is changed next on the way forward: stopped on its way, to be looked at, looked at.
+
+    The rows are gone through when they may say something new, not for each asset.
+    """
+
+    seat: Seat
+    parallel: int
+    queue: "deque[str]" = field(default_factory=deque)
+    stopped: list[str] = field(default_factory=list)
+    looked: set[str] = field(default_factory=set)
+    ready: "deque[Outcome]" = field(default_factory=deque)
+    known: bool = False
+
+    @property
+    def limit(self) -> int:
+        """How many may be changed at once."""
+        return min(self.parallel, self.seat.rollout.max_batch or self.parallel)
+
+    def forget(self) -> None:
+        """Go through the rows again; what was looked at is looked at again."""
+        self.known = False
+        self.queue.clear()
+        self.stopped.clear()
+        self.looked.clear()
+        self.ready.clear()
+
+    def to_look_at(self, flying: set[str]) -> list[str]:
+        """The next assets to look at, so that as many are ready as may be changed at once."""
+        if not self.known or not (self.queue or self.looked):
+            self._go_through(flying)
+        room = self.limit - len(self.looked)
+        found = [self.queue.popleft() for _ in range(min(room, len(self.queue)))]
+        self.looked.update(found)
+        return found
+
+    def take(self, *, busy: int, flying: set[str]) -> list[Outcome]:
+        """What may be begun with so many under way."""
+        rows = self.seat.rows
+        found = [Outcome(row=rows[a], intent=True) for a in self.stopped if a not in flying]
+        self.stopped.clear()
+        while self.ready and busy + len(found) < self.limit:
+            one = self.ready.popleft()
+            self.looked.discard(one.row.asset)
+            if _looked_at(rows[one.row.asset]):
+                found.append(one)
+        return found
+
+    def seen(self, landed: Iterable[Outcome]) -> None:
+        """Take in what was looked at: it is ready now, or it is over with it."""
+        for one in landed:
+            if one.intent and _looked_at(one.row):
+                self.looked.add(one.row.asset)
+                self.ready.append(one)
+            elif one.event is not None:
+                self.looked.discard(one.row.asset)
+
+    def _go_through(self, flying: set[str]) -> None:
+        rows = list(self.seat.rows.values())
+        self.known = True
+        self.queue.extend(a for a in to_begin(self.seat.rollout, rows) if a not in flying)
+        self.stopped = [r.asset for r in rows if r.state is AssetState.CHANGING and not r.begun]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +114,7 @@ class Mover:
     flights: "dict[Future[Outcome], str]" = field(default_factory=dict)
     polls: dict[str, datetime] = field(default_factory=dict)
     last: datetime | None = None
+    next: Next = field(init=False)
 
     def move(self) -> None:
         """Do what the state asks for until it has nothing more to ask, or is another one.
@@ -57,16 +124,38 @@ class Mover:
         mode, now = self.seat.rollout.state, self.seat.now()
         rows = self.seat.rows.values()
         self.polls = {r.asset: now for r in rows if r.state in IN_FLIGHT and r.begun}
+        self.next = Next(seat=self.seat, parallel=self.parallel)
+        doubt = True
         while True:
             self._ask_again()
-            ready = self._ready(mode)
+            self._look_ahead(mode)
+            ready = self._ready(mode, [], taken=0)
             if self.flights or ready:
-                self._keep(self._landed(block=not ready), ready, mode)
-                self._trip()
+                doubt |= self._turned(mode, ready)
+                if doubt:
+                    self._trip()
+                doubt = False
             elif self.polls:
                 self.seat.told(min(_NAP, min(self.polls.values()) - self.seat.now()))
             else:
                 return
+
+    def _turned(self, mode: RolloutState, ready: list[Outcome]) -> bool:
+        """Take in what landed and begin what is ready; whether something went wrong.
+
+        What went wrong is kept and thought of before anything else is begun.
+        """
+        landed = self._landed(block=not ready)
+        wrong = any(one.event in _BAD for one in landed)
+        if wrong:
+            ready.clear()
+        else:
+            ready += self._ready(mode, landed, taken=len(ready))
+        self.next.seen(landed)
+        self._keep(landed, ready, mode)
+        if wrong:
+            self.next.forget()
+        return wrong
 
     def let_go(self) -> str:
         """Let go of what was kept to bring assets back; says what is left if something is.
@@ -110,30 +199,44 @@ class Mover:
             future = self.pool.submit(self.work.go, row, fresh=fresh)
         self.flights[future] = row.asset
 
-    def _ready(self, mode: RolloutState) -> list[Outcome]:
-        """What may be begun at once; what has to be looked at first is sent to be looked at."""
-        if self.seat.rollout.state is not mode or mode not in _BEGINS:
+    def _look_ahead(self, mode: RolloutState) -> None:
+        """Look at what is changed next before there is room for it: looking changes nothing."""
+        if not self._begins(mode):
+            self.next.forget()
+            return
+        for name in self.next.to_look_at({*self.flights.values(), *self.polls}):
+            self._send(self.seat.rows[name], fresh=True)
+
+    def _begins(self, mode: RolloutState) -> bool:
+        running = mode is RolloutState.RUNNING and self.seat.rollout.state is mode
+        return running and self._may_begin()
+
+    def _ready(self, mode: RolloutState, landed: list[Outcome], *, taken: int) -> list[Outcome]:
+        """What may be begun at once: what was stopped, and what was looked at, as there is room.
+
+        What landed makes room for more.
+        """
+        if mode is RolloutState.ROLLING_BACK and self.seat.rollout.state is mode:
+            return [] if landed or taken else self._back()
+        if not self._begins(mode):
             return []
+        going_on = [one for one in landed if one.event is None and not _looked_at(one.row)]
+        flying = {*self.flights.values(), *self.polls}
+        busy = len(flying - self.next.looked) + len(going_on) + taken
+        return self.next.take(busy=busy, flying=flying)
+
+    def _back(self) -> list[Outcome]:
         flying = {*self.flights.values(), *self.polls}
         rows = list(self.seat.rows.values())
-        going = AssetState.CHANGING if mode is RolloutState.RUNNING else AssetState.RESTORING
-        stopped = [r for r in rows if r.state is going and not r.begun and r.asset not in flying]
-        if mode is RolloutState.ROLLING_BACK:
-            busy = len(flying) + len(stopped)
-            back = to_undo(self.seat.plan, rows, busy=busy, parallel=self.parallel)
-            stopped += [row for row in back if row.asset not in flying]
-        elif self._may_begin():
-            self._look_at_next(rows, flying, busy=len(stopped))
-        else:
-            return []
+        stopped = [
+            r
+            for r in rows
+            if r.state is AssetState.RESTORING and not r.begun and r.asset not in flying
+        ]
+        busy = len(flying) + len(stopped)
+        back = to_undo(self.seat.plan, rows, busy=busy, parallel=self.parallel)
+        stopped += [row for row in back if row.asset not in flying]
         return [Outcome(row=row, intent=True) for row in stopped]
-
-    def _look_at_next(self, rows: list[AssetRow], flying: set[str], *, busy: int) -> None:
-        # Whoever is looked at is still waiting in its row: it is counted there.
-        busy += sum(1 for a in flying if self.seat.rows[a].state is not AssetState.WAITING)
-        for name in to_begin(self.seat.rollout, rows, busy=busy, parallel=self.parallel):
-            if name not in flying:
-                self._send(self.seat.rows[name], fresh=True)
 
     def _may_begin(self) -> bool:
         return window_says(self.seat.plan, self.seat.rollout, self.seat.now()) is None
@@ -153,7 +256,7 @@ class Mover:
 
     def _keep(self, landed: list[Outcome], ready: list[Outcome], mode: RolloutState) -> None:
         """Keep what came back and what is about to be done, together; then do that."""
-        intents = [*ready, *(one for one in landed if one.intent)]
+        intents = [*ready, *(one for one in landed if one.intent and not _looked_at(one.row))]
         outcomes = [one for one in landed if not one.intent]
         if not outcomes and not intents:
             self.seat.refresh()
@@ -204,8 +307,11 @@ class Mover:
         phase = seat.plan.phases[seat.rollout.phase]
         why = tripped(phase, list(seat.rows.values()), seat.rollout.phase)
         if why is not None:
-            back = seat.plan.auto_rollback
-            seat.turn(RolloutEvent.TRIPPED if back else RolloutEvent.HELD, why)
+            seat.turn(*on_trip(seat.plan, why))
+
+
+def _looked_at(row: AssetRow) -> bool:
+    return row.state is AssetState.WAITING
 
 
 def _goes_on(row: AssetRow, mode: RolloutState) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import ENDED, Rollout, RolloutState
+from qlrf_pipelines.domain.rollout import Rollout, RolloutState
 from qlrf_pipelines.domain.tasks import RUNNING, TaskState
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import finish
@@ -47,8 +47,3 @@ def follow(world: World, rollout: Rollout) -> None:
         by=rollout.holder or "rollout",
         detail=rollout.reason,
     )
-
-
-def over(rollout: Rollout) -> bool:
-    """Whether nothing more will happen to a rollout."""
-    return rollout.state in ENDED

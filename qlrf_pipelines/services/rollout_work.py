@@ -13,6 +13,7 @@ from typing import Any
 from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.operations import (
+    FIRST_TRY,
     Health,
     HealthReport,
     Operation,
@@ -158,6 +159,7 @@ class Work:
                     token=letting_go_token(self.rollout, row),
                     kind=OperationKind.FINALISE,
                     target=target,
+                    parameters=self._done(row),
                     before=row.before,
                     begun=True,
                 )
@@ -169,11 +171,15 @@ class Work:
             return Progress(status=Status.FAILED, detail=str(error))
 
     def keeps_something(self, row: AssetRow) -> bool:
-        """Whether something was kept to bring this asset back."""
-        if row.state is not AssetState.DONE or row.asset.startswith(HOOK_ROW):
+        """Whether something was kept to bring this asset back, which nobody needs any more."""
+        if row.asset.startswith(HOOK_ROW) or not row.before:
             return False
-        kinds = {step.operation for step in self.plan.work[row.asset]}
-        return OperationKind.REPLACE_WITH_IMAGE in kinds
+        steps = self.plan.work[row.asset]
+        snapshots = any(step.keeps_snapshots for step in steps)
+        if row.state is AssetState.RESTORED:
+            return snapshots
+        replaced = any(step.operation is OperationKind.REPLACE_WITH_IMAGE for step in steps)
+        return row.state is AssetState.DONE and (snapshots or replaced)
 
     def steps(self, row: AssetRow) -> tuple[Step, ...]:
         """The steps of the work on a row: forth as planned, or back and then looked at."""
@@ -234,7 +240,7 @@ class Work:
                 target = replace(target, id=row.now_id)
         else:
             kind = step.operation or OperationKind.RESTORE
-            parameters = dict(step.parameters or {}) | self._undoes(row)
+            parameters = dict(step.parameters or {}) | self._earlier(row)
         return operator.advance(
             Operation(
                 token=key,
@@ -252,15 +258,22 @@ class Work:
         """A hook of the whole rollout that runs on an asset runs on the plan's first one."""
         return self.plan.assets[0] if row.asset.startswith(HOOK_ROW) else row.asset
 
-    def _undoes(self, row: AssetRow) -> dict[str, str]:
-        """What a restore has to know of what was done: its kind, its token, what it made."""
-        if row.state is not AssetState.RESTORING:
+    def _earlier(self, row: AssetRow) -> dict[str, str]:
+        """What an operation has to know of earlier ones: of what it undoes, or of its first try."""
+        if row.state is AssetState.RESTORING:
+            return self._done(row)
+        if not row.tries:
             return {}
+        return {FIRST_TRY: token(self.rollout, replace(row, tries=0))}
+
+    def _done(self, row: AssetRow) -> dict[str, str]:
+        """The change that was made to an asset: its kind, its tokens, what it made."""
         for number, step in enumerate(self.plan.work[row.asset]):
             if step.kind is StepKind.CHANGE:
                 done = replace(row, state=AssetState.CHANGING, step=number)
                 return {
                     "undoes": token(self.rollout, done),
+                    FIRST_TRY: token(self.rollout, replace(done, tries=0)),
                     "operation": str(step.operation),
                     "asset_id": row.now_id,
                 }

@@ -41,6 +41,7 @@ TENANT_TABLES = (
     "rollout",
     "rollout_asset",
     "rollout_lock",
+    "notification",
 )
 
 

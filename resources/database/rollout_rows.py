@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import rfc8785
-
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import AssetRow, AssetState, Rollout, RolloutState
@@ -33,11 +31,14 @@ def asset_row(tenant: TenantId, rollout: str, row: AssetRow) -> dict[str, Any]:
     """An asset of a rollout as a row.
 
     Raises:
-        Rejected: what an executor said has no canonical form as JSON.
+        Rejected: what an executor said is not JSON.
     """
     try:
-        before, checkpoint = (rfc8785.dumps(dict(v)) for v in (row.before, row.checkpoint))
-    except rfc8785.CanonicalizationError as error:
+        before, checkpoint = (
+            json.dumps(dict(v), allow_nan=False, ensure_ascii=False) if v else "{}"
+            for v in (row.before, row.checkpoint)
+        )
+    except (TypeError, ValueError) as error:
         raise Rejected(f"What is known of {row.asset} is not JSON: {error}.") from error
     return {
         "tenant": tenant,
@@ -50,8 +51,8 @@ def asset_row(tenant: TenantId, rollout: str, row: AssetRow) -> dict[str, Any]:
         "step": row.step,
         "tries": row.tries,
         "begun": row.begun,
-        "before": before.decode(),
-        "checkpoint": checkpoint.decode(),
+        "before": before,
+        "checkpoint": checkpoint,
         "now_id": row.now_id,
         "detail": row.detail,
         "until": row.until,

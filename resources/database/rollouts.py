@@ -1,5 +1,6 @@
 """Rollouts in Postgres: one row lock per step, one statement for all rows a step touches."""
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,13 +25,30 @@ from resources.database import faults, rollout_rows
 from resources.database.ledger import extend
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
-from resources.database.waiting import channel, tell, wait_until
+from resources.database.waiting import channel, wait_until
 
 _KEY = ("tenant", "rollout", "asset")
-_UPSERT = insert(ROLLOUT_ASSET)
-_UPSERT = _UPSERT.on_conflict_do_update(
-    index_elements=list(_KEY),
-    set_={c.name: _UPSERT.excluded[c.name] for c in ROLLOUT_ASSET.c if c.name not in _KEY},
+_COLUMNS = ", ".join(f'"{c.name}"' for c in ROLLOUT_ASSET.c)
+_CHANGED = ", ".join(
+    f'"{c.name}" = excluded."{c.name}"' for c in ROLLOUT_ASSET.c if c.name not in _KEY
+)
+# All rows of a step in one statement: the driver's own way would be a round trip for each.
+_ROWS = (
+    f"INSERT INTO public.rollout_asset ({_COLUMNS}) SELECT {_COLUMNS} FROM "  # noqa: S608  constants
+    "json_populate_recordset(NULL::public.rollout_asset, CAST(:rows AS json)) "
+    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_CHANGED};"
+)
+_PARTS = ", ".join(f"{c.name} = :{c.name}" for c in ROLLOUT.c if c.name not in ("tenant", "id"))
+# What is sent together takes one round trip; each statement still sees what was committed then.
+_ROW = (
+    f"UPDATE public.rollout SET {_PARTS} WHERE tenant = :tenant AND id = :id;"  # noqa: S608
+    "SELECT pg_notify(:channel, '')"
+)
+_KEEP_ALL, _KEEP_ROW = sa.text(_ROWS + _ROW), sa.text(_ROW)
+_ENTER_AND_LOCK = sa.text(
+    "SELECT set_config('qlrf.tenant', :of_tenant, true);"  # noqa: S608
+    f"SELECT {', '.join(c.name for c in ROLLOUT.c)} FROM public.rollout "
+    "WHERE tenant = :of_tenant AND id = :of_rollout FOR UPDATE"
 )
 _LOCK = insert(ROLLOUT_LOCK)
 _LOCK = _LOCK.on_conflict_do_update(
@@ -99,8 +117,7 @@ class SqlRollouts(Rollouts):
         mark = secrets.token_hex(8)
 
         def work(connection: sa.Connection) -> Rollout:
-            enter_tenant(connection, tenant)
-            found, kept = _one(connection, tenant, rollout, _ONE.with_for_update())
+            found, kept = _one(connection, tenant, rollout, _ENTER_AND_LOCK)
             if kept == mark:
                 return found
             if attempt is not None and found.attempt != attempt:
@@ -173,7 +190,10 @@ class SqlRollouts(Rollouts):
 
 
 def _one(
-    connection: sa.Connection, tenant: TenantId, rollout: str, query: "sa.Select[Any]"
+    connection: sa.Connection,
+    tenant: TenantId,
+    rollout: str,
+    query: "sa.Select[Any] | sa.TextClause",
 ) -> tuple[Rollout, str]:
     row = connection.execute(query, {"of_tenant": tenant, "of_rollout": rollout}).first()
     if row is None:
@@ -183,9 +203,6 @@ def _one(
 
 def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str) -> Rollout:
     kept = replace(taken.rollout, seq=taken.rollout.seq + 1)
-    if taken.rows:
-        rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
-        connection.execute(_UPSERT, rows)
     if taken.locks:
         _take(connection, tenant, kept.id, taken.locks)
     if taken.free:
@@ -193,11 +210,12 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
         connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
     if taken.entries:
         extend(connection, tenant, taken.entries)
-    row = rollout_rows.rollout_row(kept) | {"mark": mark}
-    changed = {name: value for name, value in row.items() if name not in ("tenant", "id")}
-    mine_too = (ROLLOUT.c.tenant == tenant, ROLLOUT.c.id == kept.id)
-    connection.execute(sa.update(ROLLOUT).where(*mine_too).values(changed))
-    tell(connection, channel("rollout", tenant, kept.id))
+    told = channel("rollout", tenant, kept.id)
+    row = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
+    if taken.rows:
+        rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
+        row["rows"] = json.dumps(rows, default=datetime.isoformat)
+    connection.execute(_KEEP_ALL if taken.rows else _KEEP_ROW, row)
     return kept
 
 

@@ -122,7 +122,6 @@ ROLLOUT = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("watch_since", sa.DateTime(timezone=True), nullable=True),
-    sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("wake_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("passed", sa.Integer, nullable=False),
     sa.Column("max_batch", sa.Integer, nullable=True),

@@ -134,6 +134,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
         "expiry_sweep": "RUNNING",
         "remediation_sensor": "RUNNING",
         "rollout_reconcile": "RUNNING",
+        "notifications": "RUNNING",
         "drill_reconcile": "RUNNING",
         "drill_alarms": "RUNNING",
     }

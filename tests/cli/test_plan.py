@@ -67,7 +67,7 @@ def test_a_person_sees_everything_needed_to_decide(env: dict[str, str]) -> None:
         "canary",
         "no history is known",
         "approve_all",
-        "carried out   by people",
+        "carried out   by the platform",
         "… and 10 more",
     ):
         assert shown in found.stdout

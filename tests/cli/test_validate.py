@@ -35,6 +35,8 @@ def test_without_a_path_the_estate_of_the_settings_is_checked(tmp_path: Path) ->
         "exemptions": 1,
         "expired": 0,
         "patches": 0,
+        "sites": 0,
+        "recovery_plans": 0,
         "warnings": [],
     }
 

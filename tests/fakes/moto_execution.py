@@ -16,6 +16,8 @@ from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from tests.fakes.moto_snapshots import Disks, extend_moto_for_snapshots
+
 _EC2 = {name: getattr(EC2Response, name) for name in ("run_instances", "reboot_instances")}
 _SSM = {
     name: getattr(SimpleSystemManagerResponse, name)
@@ -28,11 +30,14 @@ class Execution:
     """What happened, and what shall happen; one for the whole server."""
 
     def __init__(self) -> None:
+        self.effects: Counter[str] = Counter()
+        self.disks = Disks()
         self.clear()
 
     def clear(self) -> None:
         """A new world."""
-        self.effects: Counter[str] = Counter()
+        self.effects.clear()
+        self.disks.clear()
         self.commands: list[dict[str, Any]] = []
         self.launched: dict[str, Any] = {}
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
@@ -51,6 +56,7 @@ def extend_moto_for_execution() -> Execution:
     """Let moto's own server know the calls, in this process."""
     world = Execution()
     _extend_ec2(world)
+    extend_moto_for_snapshots(world.disks, world.effects)
     _extend_ssm(world)
     _extend_refreshes(world)
     _extend_lambda(world)
@@ -87,6 +93,9 @@ def _extend_ssm(world: Execution) -> None:
                 for name in ("DocumentName", "InstanceIds", "Parameters", "Comment")
             }
         )
+        for name in self._get_param("InstanceIds"):
+            if self._get_param("DocumentName") == "AWS-RunPatchBaseline":
+                world.disks.write(self.current_account, self.region, name, "patched")
         return _SSM["send_command"](self)
 
     def get_command_invocation(self: Any) -> Any:

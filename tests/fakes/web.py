@@ -15,6 +15,7 @@ class Service:
     status: int = 200
     location: str | None = None
     silent: bool = False
+    body: bytes = b""
     heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -39,8 +40,9 @@ def service() -> Iterator[Service]:
             self.send_response(told.status)
             if told.location:
                 self.send_header("Location", told.location)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(told.body)))
             self.end_headers()
+            self.wfile.write(told.body)
 
         do_POST = do_GET
 

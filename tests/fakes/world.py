@@ -14,6 +14,7 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.locks import FakeLocks
+from tests.fakes.outbox import FakeOutbox
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
 from tests.fakes.progress import FakeProgress
@@ -36,6 +37,7 @@ def fake_world(**overrides: Any) -> World:
         "executors": {},
         "metrics": no_metrics,
         "locks": FakeLocks(),
+        "outbox": FakeOutbox(ledger),
         "acceptances": FakeAcceptances(),
         "drills": FakeDrills(ledger),
         "recovery": {},
@@ -50,6 +52,7 @@ def fake_world(**overrides: Any) -> World:
         ("warehouse", "FakeWarehouse"),
         ("probes", "FakeProbes"),
         ("hooks", "FakeHooks"),
+        ("notifier", "FakeNotifier"),
     ):
         if part not in overrides:
             parts[part] = _made(part, name)

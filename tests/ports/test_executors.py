@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from qlrf_pipelines.domain.errors import NotFound, Rejected
 from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.domain.operations import (
+    RESTORE_SNAPSHOT,
+    ROLLBACK,
     Health,
     Operation,
     OperationKind,
@@ -56,6 +58,10 @@ class ExecutorWorld(ABC):
         """Whether an asset really runs."""
 
     @abstractmethod
+    def patched(self, target: Target) -> bool:
+        """Whether patches are really on an asset."""
+
+    @abstractmethod
     def effects(self, kind: OperationKind) -> int:
         """How often this kind of thing was really done in this world."""
 
@@ -87,6 +93,9 @@ class FakeWorld(ExecutorWorld):
     def runs(self, target: Target) -> bool:
         return self.fake.fleet.assets[target.key].state == "running"
 
+    def patched(self, target: Target) -> bool:
+        return self.fake.fleet.assets[target.key].patched
+
     def effects(self, kind: OperationKind) -> int:
         return sum(done is kind for _, done, _ in self.fake.fleet.log)
 
@@ -114,6 +123,10 @@ class MotoWorld(ExecutorWorld):
 
     def runs(self, target: Target) -> bool:
         return bool(self._instance(target)["State"]["Name"] == "running")
+
+    def patched(self, target: Target) -> bool:
+        disks = [item["Ebs"]["VolumeId"] for item in self._instance(target)["BlockDeviceMappings"]]
+        return any("patched" in self.moto.execution.disks.contents[disk] for disk in disks)
 
     def effects(self, kind: OperationKind) -> int:
         done = self.moto.execution.effects[ONCE[kind]]
@@ -261,6 +274,28 @@ def test_restoring_works_from_the_middle_of_a_replacement_and_through_kills(
     assert progress.status is Status.SUCCEEDED, progress.detail
     assert world.image_of(target) == old
     assert world.runs(target)
+
+
+@pytest.mark.parametrize("killed_at", [(), (0, 2, 5), (1, 3, 4)], ids=str)
+def test_a_patch_with_snapshots_is_taken_back_also_through_kills(
+    world: ExecutorWorld, killed_at: tuple[int, ...]
+) -> None:
+    target = world.machine()
+    wanted = replace(
+        wanted_of(world, OperationKind.PATCH_IN_PLACE, target),
+        parameters={ROLLBACK: RESTORE_SNAPSHOT},
+    )
+    done = carry_out(world.operator(), wanted, killed_at=killed_at)
+    was_patched = world.patched(target)
+
+    back = operation(OperationKind.RESTORE, target, number=2, before=wanted.before)
+    progress = carry_out(world.operator(), back, killed_at=killed_at)
+
+    assert done.status is progress.status is Status.SUCCEEDED, progress.detail
+    assert was_patched
+    assert not world.patched(target)
+    assert world.runs(target)
+    assert world.effects(OperationKind.PATCH_IN_PLACE) == 1
 
 
 def test_an_asset_that_is_not_there_is_not_found(world: ExecutorWorld) -> None:

@@ -164,3 +164,28 @@ def test_a_whole_rollout_over_the_store_ends_as_it_should(house: House) -> None:
     assert house.hands.changed() == set(NAMES)
     assert house.task_state() == "completed"
     assert verify_chain(house.world.ledger.entries(ACME)) > 0
+
+
+def test_what_has_work_is_on_its_way_and_awake_or_over_and_still_holds_an_asset(
+    house: House,
+) -> None:
+    stored = house.world.rollouts
+    house.begin()
+
+    def work(**later: float) -> list[str]:
+        return [r.id for r in stored.with_work(ACME, now=NOON + timedelta(**later))]
+
+    def become(**parts: object) -> None:
+        stored.amend(ACME, house.id, lambda found: Change(rollout=replace(found, **parts)))
+
+    assert work() == [house.id]
+    become(wake_at=NOON + timedelta(minutes=5))
+    assert work() == []
+    assert work(minutes=5) == [house.id]
+    become(wake_at=None, state=RolloutState.HELD)
+    assert work(hours=1) == []
+    become(state=RolloutState.COMPLETED)
+    assert work() == [house.id]
+    assert stored.with_work(BETA, now=NOON) == []
+    stored.amend(ACME, house.id, lambda found: Change(rollout=found, free=True))
+    assert work() == []

@@ -1,7 +1,10 @@
 """A rollout does what was approved, in its order, and says honestly how it ended."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from qlrf_pipelines.domain.approval import NO_CONDITIONS
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.operations import Progress, Status
 from qlrf_pipelines.domain.roles import Role
@@ -262,3 +265,105 @@ def test_every_step_is_evidence() -> None:
     facts = house.facts()
     assert facts.count("rollout_asset_changed") == 5
     assert facts.index("rollout_begun") < facts.index("rollout_finished")
+
+
+def test_a_retry_reaches_the_driver_that_holds_on() -> None:
+    house = House(two_phases(), hands := Hands(NAMES))
+    lost = Progress(status=Status.UNKNOWN, detail="no answer to what was sent")
+    hands.script = lambda o: lost if o.target.id == "i-2" else None
+    said: list[str] = []
+
+    def somebody_looks(seconds: float) -> None:
+        house.clock.advance(seconds=seconds)
+        if house.now.state == "held" and not said:
+            said.append("retry")
+            hands.script = lambda o: None
+            rollouts.retry(house.world, ACME, house.id, **as_engineer())
+
+    house.world.rollouts.on_wait = somebody_looks  # type: ignore[attr-defined]
+
+    assert house.go().state == "completed"
+    assert said == ["retry"]
+
+
+def test_a_pause_while_what_was_kept_is_let_go_is_obeyed() -> None:
+    house = House(plan(phase("wave-1", [["i-1"]], wait=0)), hands := Hands(NAMES))
+    slow = Progress(status=Status.RUNNING, detail="deleting", poll_seconds=5)
+    hands.script = lambda o: slow if o.kind == "finalise" else None
+
+    def somebody_pauses(seconds: float) -> None:
+        house.clock.advance(seconds=seconds)
+        if house.now.state not in ("paused", "completed"):
+            rollouts.pause(house.world, ACME, house.id, **as_engineer())
+
+    house.world.rollouts.on_wait = somebody_pauses  # type: ignore[attr-defined]
+
+    assert house.go(hold_seconds=0).state == "paused"
+    hands.script = lambda o: None
+    rollouts.resume(house.world, ACME, house.id, **as_engineer())
+    assert house.drive().state == "completed"
+
+
+def test_a_plan_of_two_sides_is_refused_rather_than_carried_out_as_something_else() -> None:
+    house = House(two_phases(strategy={"type": "blue-green"}), hands := Hands(NAMES))
+
+    with pytest.raises(Refused, match=r"no executor here does blue-green.*another strategy"):
+        rollouts.begin_claimed(
+            house.world,
+            ACME,
+            house.id,
+            digest=house.record.task.digest,
+            holder="run-1",
+            conditions=NO_CONDITIONS,
+            skipped={},
+        )
+
+    assert house.task_state() == "failed"
+    assert house.world.rollouts.list(ACME) == []
+    assert hands.changed() == set()
+
+
+def test_a_clock_that_is_set_back_delays_nothing_by_as_much_and_forgets_nothing() -> None:
+    house = House(two_phases(), hands := Hands(NAMES, calls=3))
+    slept: list[float] = []
+
+    def back_once(seconds: float) -> None:
+        slept.append(seconds)
+        house.clock.advance(seconds=seconds - (7200 if len(slept) == 2 else 0))
+
+    house.world.rollouts.on_wait = back_once  # type: ignore[attr-defined]
+
+    ended = house.go()
+
+    assert ended.state == "completed"
+    assert set(hands.effects.values()) == {1}
+    assert sum(slept) < 1200
+    moments = [
+        e.recorded_at for e in house.world.ledger.entries(ACME) if e.kind.startswith("rollout_")
+    ]
+    assert moments == sorted(moments)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.integers(0, 23)), st.sets(st.integers(0, 23)), st.integers(1, 5))
+def test_whatever_fails_no_asset_is_begun_twice_nor_forgotten(
+    failing: set[int], gone: set[int], parallel: int
+) -> None:
+    names = [f"i-{n}" for n in range(24)]
+    wave = phase("wave-1", [names[:9], names[9:]], wait=0, rollback_triggers=[])
+    house = House(plan(wave), hands := Hands(names))
+    for number in gone:
+        del hands.images[f"i-{number}"]
+    no = Progress(status=Status.FAILED, detail="the disk is full")
+    bad = {f"i-{number}" for number in failing}
+    begun: list[str] = []
+    hands.script = lambda o: no if o.target.id in bad else None
+    hands.on_call = lambda o: begun.append(o.target.id) if not o.begun else None
+
+    house.go(parallel=parallel, hold_seconds=0)
+
+    there = [name for number, name in enumerate(names) if number not in gone]
+    assert sorted(begun) == sorted(there)
+    assert hands.most_at_once <= parallel
+    assert {house.states()[name] for name in there} <= {"done", "failed"}
+    assert hands.changed() == set(there) - bad

@@ -69,6 +69,8 @@ def test_a_good_estate_is_counted_and_gives_no_warning() -> None:
         exemptions=1,
         expired=0,
         patches=0,
+        sites=0,
+        recovery_plans=0,
         warnings=(),
     )
 

@@ -8,10 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qlrf_pipelines.domain.errors import NotFound, Rejected
-from qlrf_pipelines.domain.operations import Operation, Progress
+from qlrf_pipelines.domain.operations import (
+    RESTORE_SNAPSHOT,
+    ROLLBACK,
+    Operation,
+    Progress,
+)
 from resources.clouds.aws.hands import PATCHED, Hands
 from resources.clouds.aws.once import Claim, claim_on, do_once, looks_again
 from resources.clouds.aws.said import failed, succeeded, under_way, unknown
+from resources.clouds.aws.snapshotting import snapshots_taken
 
 PATCH_DOCUMENT = "AWS-RunPatchBaseline"
 SHELL_DOCUMENT = "AWS-RunShellScript"
@@ -22,10 +28,20 @@ Parameters = Mapping[str, Sequence[str]]
 
 
 def patch(hands: Hands, operation: Operation) -> Progress:
-    """One step of installing what the instance's patch baseline approves."""
+    """One step of installing what the instance's patch baseline approves.
+
+    With `rollback: restore-snapshot` its volumes have complete snapshots before anything is sent.
+    """
     reboot = operation.parameters.get("reboot", REBOOTS[0])
     if reboot not in REBOOTS:
         raise Rejected(f"reboot is {reboot!r}; it is one of {', '.join(REBOOTS)}.")
+    back = operation.parameters.get(ROLLBACK)
+    if back not in (None, RESTORE_SNAPSHOT):
+        raise Rejected(f"{ROLLBACK} is {back!r}; a patch knows only {RESTORE_SNAPSHOT}.")
+    if back and "command" not in operation.checkpoint:
+        taken = snapshots_taken(hands, operation)
+        if taken is not None:
+            return taken
     return command(
         hands,
         operation,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qlrf_pipelines.domain.errors import NotFound, Rejected
 from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.domain.operations import (
+    FIRST_TRY,
     HealthReport,
     Operation,
     OperationKind,
@@ -22,6 +23,12 @@ from resources.clouds.aws.hooking import hook, reboot
 from resources.clouds.aws.refreshing import refresh_group, restore_group
 from resources.clouds.aws.replacing import finalise_instance, replace_instance, restore_instance
 from resources.clouds.aws.said import failed, succeeded
+from resources.clouds.aws.snapshotting import (
+    finalise_snapshots,
+    restore_snapshots,
+    snapshots_of,
+    volumes_made,
+)
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -134,9 +141,13 @@ def _restore(hands: Hands, operation: Operation) -> Progress:
     before = operation.before
     patched = _patched(hands, before["id"])
     if patched is not None and patched != before["tags"].get(PATCHED):
+        token = operation.parameters.get(FIRST_TRY) or patched
+        found = (look(hands, before["id"], token) for look in (volumes_made, snapshots_of))
+        if any(found):
+            return restore_snapshots(hands, operation, token)
         return failed(
-            f"{before['id']} was patched in place since: packages cannot be taken back. "
-            "Replace it with the image you trust."
+            f"{before['id']} was patched in place since: packages cannot be taken back, and there "
+            "is no snapshot from before. Replace it with the image you trust."
         )
     return (
         restore_group(hands, operation) if before["group"] else restore_instance(hands, operation)
@@ -151,6 +162,12 @@ def _patched(hands: Hands, instance_id: str) -> str | None:
 
 
 def _finalise(hands: Hands, operation: Operation) -> Progress:
+    name = operation.before["id"]
+    if operation.parameters.get("operation") != OperationKind.REPLACE_WITH_IMAGE:
+        token = operation.parameters.get(FIRST_TRY) or _patched(hands, name)
+        found = snapshots_of(hands, name, token) if token else {}
+        if token and found:
+            return finalise_snapshots(hands, operation, token, found)
     if operation.before["group"]:
         return succeeded("A refreshed group keeps nothing that could be let go.")
     return finalise_instance(hands, operation)

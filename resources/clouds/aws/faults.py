@@ -47,6 +47,7 @@ LATER = frozenset(
         "InvocationDoesNotExist",
         "ResourceContention",
         "ScalingActivityInProgress",
+        "SnapshotCreationPerVolumeRateExceeded",
         "TooManyRequestsException",
         "VolumeInUse",
     }

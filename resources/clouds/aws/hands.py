@@ -15,6 +15,8 @@ REPLACES = "qlrf:replaces"
 REPLACED_BY = "qlrf:replaced-by"
 PATCHED = "qlrf:patched"
 CLAIM = "qlrf:claim"
+BEFORE = "qlrf:before"
+RESTORES = "qlrf:restores"
 
 Instance = Mapping[str, Any]
 

@@ -62,14 +62,19 @@ def do_once(
     from resources.clouds.aws.faults import Unanswered
 
     name = operation.target.id
+    ours = {CLAIM, *(tags or {})}
+    earlier = {k: v for k, v in tags_of(hands.instance(name)).items() if k in ours}
     hands.tag(name, {CLAIM: f"{operation.token} {Claim.ASKED}", **(tags or {})})
     try:
         note = call()
     except Unanswered:
         raise
     except QlrfError:
-        written = [{"Key": key} for key in (CLAIM, *(tags or {}))]
-        hands.call("ec2", "delete_tags", Resources=[name], Tags=written)
+        if earlier:
+            hands.tag(name, earlier)
+        written = [{"Key": key} for key in sorted(ours - set(earlier))]
+        if written:
+            hands.call("ec2", "delete_tags", Resources=[name], Tags=written)
         raise
     hands.tag(name, {CLAIM: f"{operation.token} {Claim.DONE} {note}"[:256].strip()})
     return note

@@ -39,6 +39,7 @@ def answered(code: str, status: int) -> sdk.ClientError:
         (answered("InsufficientInstanceCapacity", 500), Unavailable),
         (answered("InstanceRefreshInProgress", 400), Unavailable),
         (answered("IncorrectInstanceState", 400), Unavailable),
+        (answered("SnapshotCreationPerVolumeRateExceeded", 400), Unavailable),
         (sdk.EndpointConnectionError(endpoint_url=URL), Unavailable),
         (sdk.ConnectTimeoutError(endpoint_url=URL), Unavailable),
         (answered("InternalError", 500), Unanswered),

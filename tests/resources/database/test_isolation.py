@@ -16,11 +16,13 @@ from resources.database import roles
 from resources.database.acceptances import SqlAcceptances
 from resources.database.drills import SqlDrills
 from resources.database.ledger import SqlLedger
+from resources.database.outbox import SqlOutbox
 from resources.database.rollouts import SqlRollouts
 from resources.database.sessions import Sessions
 from resources.database.tasks import SqlTasks
 from tests.fakes.approvals import begun
 from tests.fakes.drilled import drilled
+from tests.fakes.messages import note
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TENANTS = st.sampled_from(
@@ -95,6 +97,7 @@ def test_no_statement_of_one_tenant_reaches_anothers_rows(postgres, sessions, mi
     begun(SqlTasks(sessions), theirs)
     roll(sessions, theirs)
     drilled(SqlDrills(sessions), theirs)
+    SqlOutbox(sessions).add(theirs, [note()])
     reached = 0 if mine != theirs else 1
 
     with postgres.connected() as connection, connection.cursor() as cursor:
@@ -141,7 +144,7 @@ FOREIGN_ROWS = {
     "'approve', 'me', 'admin', now(), '', NULL, NULL, NULL, '')",
     "task_claim": "INSERT INTO task_claim VALUES ('beta', 'i', repeat('0', 64), 's', 'me', now())",
     "rollout": "INSERT INTO rollout VALUES ('beta', 'i', repeat('0', 64), 'staging', 'running', 1, "
-    "now(), now(), 0, 0, '', '', NULL, 0, NULL, -1, NULL, NULL, NULL, 1, '')",
+    "now(), now(), 0, 0, '', '', NULL, NULL, -1, NULL, NULL, NULL, 1, '')",
     "rollout_asset": "INSERT INTO rollout_asset VALUES ('beta', 'i', 'a', 0, 0, 0, 'waiting', 0, "
     "0, false, '{}', '{}', '', '', NULL, NULL, NULL)",
     "rollout_lock": "INSERT INTO rollout_lock VALUES ('beta', 'a', 'i')",
@@ -155,6 +158,9 @@ FOREIGN_ROWS = {
     "ticks, boot) VALUES ('beta', 'd', 'failover', 'p', 'healthy', '', now(), 1, 'b')",
     "drill_write": "INSERT INTO drill_write VALUES ('beta', 'd', 'm', 1, 'attempted', now(), 1, "
     "'b')",
+    "notification": "INSERT INTO notification (tenant, key, channel, target, message, queued_at, "
+    "due_at, give_up_at, state, attempts, said) VALUES ('beta', 'k', 'slack', '#ops', '{}', "
+    "now(), now(), now(), 'waiting', 0, '')",
 }
 
 

@@ -23,7 +23,6 @@ CREATE TABLE public.rollout (
   holder text NOT NULL,
   reason text NOT NULL,
   watch_since timestamptz,
-  looks integer NOT NULL,
   wake_at timestamptz,
   passed integer NOT NULL,
   max_batch integer CHECK (max_batch >= 1),

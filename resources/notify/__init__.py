@@ -1,0 +1,1 @@
+"""Messages to people: one module per channel, and the one that knows which."""

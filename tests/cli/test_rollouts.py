@@ -1,0 +1,179 @@
+"""`qlrf rollouts`: what is being changed can be seen and steered from a terminal, or a script."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from qlrf_pipelines.cli.rollouts import group
+from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
+from qlrf_pipelines.domain.operations import Progress, Status
+from tests.services.rollout_house import Hands, House, phase, plan
+
+Qlrf = Callable[..., Result]
+ANN = ("--as", "ann", "--role", "engineer")
+WHY = ("--reason", "users complain")
+
+
+@pytest.fixture
+def qlrf(postgres: Any) -> Qlrf:
+    """The commands in this process, over a real database."""
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(group, arguments, obj=postgres.settings, standalone_mode=False)
+        if isinstance(result.exception, Refused | Rejected | NotFound):
+            raise result.exception
+        assert result.exception is None, result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def house(postgres: Any) -> House:
+    """A rollout of three machines whose canary is changed and watched."""
+    from resources.database.ledger import SqlLedger
+    from resources.database.rollouts import SqlRollouts
+    from resources.database.sessions import Sessions
+    from resources.database.tasks import SqlTasks
+
+    sessions = Sessions(postgres.settings)
+    canary = phase("canary", [["i-1"]], wait=900)
+    made = House(
+        plan(canary, phase("wave-1", [["i-2"], ["i-3"]], wait=0)),
+        Hands(["i-1", "i-2", "i-3"]),
+        tasks=SqlTasks(sessions),
+        ledger=SqlLedger(sessions),
+        rollouts=SqlRollouts(sessions),
+    )
+    made.begin()
+    made.drive(hold_seconds=0)
+    return made
+
+
+def facts(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_a_list_says_how_every_rollout_stands(qlrf: Qlrf, house: House) -> None:
+    [one] = facts(qlrf("list", "--json"))
+
+    assert one["rollout"] == house.id
+    assert one["state"] == "watching"
+    assert one["assets"] == {"done": 1, "waiting": 2}
+    assert one["wakes_at"] is not None
+    assert "1 done, 2 waiting" in qlrf("list").stdout
+    assert facts(qlrf("list", "--tenant", "beta", "--json")) == []
+    assert facts(qlrf("list", "--state", "held", "--json")) == []
+    assert len(facts(qlrf("list", "--state", "watching", "--json"))) == 1
+
+
+def test_what_has_ended_is_listed_only_if_asked_for(qlrf: Qlrf, house: House) -> None:
+    qlrf("cancel", house.id, *WHY, *ANN)
+
+    assert facts(qlrf("list", "--json")) == []
+    assert "Nothing is being changed" in qlrf("list").stderr
+    assert [one["state"] for one in facts(qlrf("list", "--all", "--json"))] == ["cancelled"]
+
+
+def test_show_tells_phases_assets_and_what_can_be_said_next(qlrf: Qlrf, house: House) -> None:
+    shown = qlrf("show", house.id[:12]).stdout
+    told = facts(qlrf("show", house.id, "--json"))
+
+    assert "canary" in shown
+    assert "wave-1" in shown
+    assert "1/3 changed" in shown
+    assert [row["state"] for row in told["rows"]] == ["done", "waiting", "waiting"]
+    assert told["rows"][0]["before"] == {"image": "ami-old"}
+
+
+def test_show_names_what_nobody_knows(qlrf: Qlrf, house: House) -> None:
+    lost = Progress(status=Status.UNKNOWN, detail="no answer to what was sent")
+    house.hands.script = lambda o: lost if o.target.id == "i-2" else None
+    qlrf("promote", house.id, "--reason", "looks good", *ANN)
+    house.drive(hold_seconds=0)
+
+    shown = qlrf("show", house.id).stdout
+
+    assert "HELD" in shown
+    assert "i-2: no answer to what was sent" in shown
+    assert f"qlrf rollouts retry {house.id}" in shown
+    with pytest.raises(Refused, match="Nobody knows"):
+        qlrf("promote", house.id, "--reason", "on with it", *ANN)
+
+
+def test_pause_resume_and_promote_lead_to_the_end(qlrf: Qlrf, house: House) -> None:
+    assert facts(qlrf("pause", house.id, *ANN, "--json"))["state"] == "paused"
+    assert house.drive(hold_seconds=0).state == "paused"
+    assert house.task_state() == "paused"
+    assert facts(qlrf("resume", house.id, *ANN, "--json"))["state"] == "running"
+    house.drive(hold_seconds=0)
+    told = qlrf("promote", house.id, "--reason", "looks good", *ANN)
+    assert "RUNNING (ann: looks good)" in told.stderr
+
+    assert house.drive(hold_seconds=0).state == "completed"
+
+    watched = qlrf("watch", house.id, "--json")
+    assert facts(watched)["state"] == "completed"
+    assert watched.return_value == 0
+
+
+def test_a_rollback_from_the_terminal_brings_everything_back(qlrf: Qlrf, house: House) -> None:
+    assert facts(qlrf("rollback", house.id, *WHY, *ANN, "--json"))["state"] == "rolling_back"
+    house.drive(hold_seconds=0)
+
+    assert house.hands.changed() == set()
+    assert qlrf("watch", house.id).return_value == 1  # it is over, and not as planned
+    assert [
+        e.content["by"] for e in house.world.ledger.entries("acme") if "rollback" in e.kind
+    ] == [  # type: ignore[arg-type]
+        "ann"
+    ]
+
+
+def test_what_failed_is_tried_again(qlrf: Qlrf, house: House) -> None:
+    no = Progress(status=Status.FAILED, detail="the old image is gone")
+    house.hands.script = lambda o: no if o.kind == "restore" else None
+    qlrf("rollback", house.id, *WHY, *ANN)
+    assert house.drive(hold_seconds=0).state == "stuck"
+    house.hands.script = lambda o: None
+
+    assert facts(qlrf("retry", house.id, *ANN, "--json"))["state"] == "rolling_back"
+
+    assert house.drive(hold_seconds=0).state == "rolled_back"
+    with pytest.raises(Refused, match="rolled_back"):
+        qlrf("retry", house.id, *ANN)
+
+
+def test_watch_can_stop_where_a_human_is_asked(qlrf: Qlrf, house: House) -> None:
+    qlrf("pause", house.id, *ANN)
+
+    watched = qlrf("watch", house.id, "--until-human")
+
+    assert watched.return_value == 1
+    assert "PAUSED" in watched.stderr
+
+
+@pytest.mark.parametrize("verb", ["pause", "promote", "rollback", "cancel"])
+def test_only_engineers_steer(qlrf: Qlrf, house: House, verb: str) -> None:
+    with pytest.raises(Refused, match="engineers and admins"):
+        qlrf(verb, house.id, "--reason", "why not", "--as", "vic", "--role", "viewer")
+    assert house.now.state == "watching"
+
+
+@pytest.mark.parametrize("verb", ["show", "watch"])
+def test_an_id_nobody_knows_is_not_found(qlrf: Qlrf, house: House, verb: str) -> None:
+    with pytest.raises(NotFound, match="qlrf rollouts list"):
+        qlrf(verb, "nobody")
+    with pytest.raises(NotFound):
+        qlrf(verb, house.id, "--tenant", "beta")
+
+
+def test_what_takes_something_away_wants_a_reason(postgres: Any, house: House) -> None:
+    for verb in ("promote", "rollback", "cancel"):
+        result = CliRunner().invoke(group, (verb, house.id, *ANN), obj=postgres.settings)
+        assert result.exit_code == 2
+        assert "--reason" in result.stderr
+    assert house.now.state == "watching"
