@@ -7,6 +7,7 @@ from functools import partial
 from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.operations import target_of
 from qlrf_pipelines.domain.patching import StrategyType
 from qlrf_pipelines.domain.roles import Permission, Role, may
 from qlrf_pipelines.domain.rollout import (
@@ -45,7 +46,7 @@ def begin(
 
     Raises:
         Refused: no run has claimed the digest, another rollout holds one of its assets, or nobody
-            here can carry out its strategy.
+            here can carry out its strategy or change its platforms.
         Rejected: the document is no plan.
     """
     task = record.task
@@ -54,6 +55,12 @@ def begin(
         raise Refused(
             f"Plan {plan.id}: no executor here does {plan.strategy}, and it is not carried out as "
             "something else; plan it with another strategy (canary, rolling)."
+        )
+    platforms = {target_of(asset).platform for asset in plan.assets}
+    if missing := sorted(platforms - set(world.executors)):
+        raise Refused(
+            f"Plan {plan.id}: there is no executor for {', '.join(missing)} here; carry it out "
+            "yourself (mode plan_only), or plan the other platforms alone."
         )
     now = world.clock.now()
     rows = tuple(_skipped(row, skipped) for row in plan.rows)

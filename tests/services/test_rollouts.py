@@ -1,5 +1,7 @@
 """A rollout does what was approved, in its order, and says honestly how it ended."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,3 +369,14 @@ def test_whatever_fails_no_asset_is_begun_twice_nor_forgotten(
     assert hands.most_at_once <= parallel
     assert {house.states()[name] for name in there} <= {"done", "failed"}
     assert hands.changed() == set(there) - bad
+
+
+def test_a_plan_for_a_platform_nobody_here_changes_is_refused_before_it_begins() -> None:
+    house = House(two_phases(), hands := Hands(NAMES))
+    house.world = replace(house.world, executors={})
+
+    with pytest.raises(Refused, match="no executor for aws here"):
+        house.begin()
+
+    assert house.world.rollouts.list(ACME) == []
+    assert hands.changed() == set()
