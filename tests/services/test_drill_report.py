@@ -146,7 +146,7 @@ def test_a_good_drill_reads_as_one(house: DrillHouse) -> None:
     assert (shown.outcome, shown.outcome_tone) == ("Passed", Tone.GOOD)
     assert [(tile.measured, tile.verdict) for tile in shown.tiles] == [
         ("7.00 s", "met"),
-        ("1.50 s", "met"),
+        ("1.00 s", "met"),
     ]
     assert "3 acknowledged writes lost" in shown.tiles[1].why
     assert "7.00 s after the incident was declared" in shown.summary
