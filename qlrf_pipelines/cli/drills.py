@@ -42,7 +42,11 @@ def _find(world: "World", tenant: str | None, drill: str) -> "DrillRecord":
 
     stored = world.drills
     where = tenant_having(
-        tenant, stored.tenants(), lambda one: stored.list(one, prefix=drill, limit=1)
+        "drill",
+        drill,
+        tenant=tenant,
+        known=stored.tenants(),
+        has=lambda one: stored.list(one, prefix=drill, limit=1),
     )
     return drills.find_drill(world, where, drill)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.estate import TenantId
 
 
@@ -20,12 +21,23 @@ def named_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def tenant_having(
-    tenant: str | None, known: Iterable[TenantId], has: Callable[[TenantId], object]
+    what: str,
+    named: str,
+    *,
+    tenant: str | None,
+    known: Iterable[TenantId],
+    has: Callable[[TenantId], object],
 ) -> TenantId:
-    """The tenant that was named, or the only one that has it.
+    """The tenant that was named, or the only one that has a `what` whose id begins with `named`.
 
-    If none or several do, the answer names them, so that looking there fails with their names.
+    Raises:
+        NotFound: no tenant was named, and none or several have one.
     """
-    tenants = [TenantId(tenant)] if tenant else list(known)
-    found = [one for one in tenants if has(one)]
-    return found[0] if len(found) == 1 else TenantId(tenant or ", ".join(found) or "any")
+    if tenant:
+        return TenantId(tenant)
+    found = [one for one in known if has(one)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFound(f"{what} {named} is of several tenants: say --tenant {' or '.join(found)}.")
+    raise NotFound(f"No tenant has a {what} {named}; see `qlrf {what}s list`.")

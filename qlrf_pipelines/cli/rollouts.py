@@ -36,7 +36,11 @@ def _find(world: "World", tenant: str | None, rollout: str) -> Rollout:
 
     stored = world.rollouts
     where = tenant_having(
-        tenant, world.tasks.tenants(), lambda one: stored.find(one, prefix=rollout)
+        "rollout",
+        rollout,
+        tenant=tenant,
+        known=world.tasks.tenants(),
+        has=lambda one: stored.find(one, prefix=rollout),
     )
     return find_rollout(world, where, rollout)
 

@@ -42,7 +42,13 @@ def _find(world: "World", tenant: str | None, task: str) -> Record:
     from qlrf_pipelines.services import approvals  # loads the lake's types: `list` needs none
 
     stored = world.tasks
-    where = tenant_having(tenant, stored.tenants(), lambda one: stored.find(one, prefix=task))
+    where = tenant_having(
+        "task",
+        task,
+        tenant=tenant,
+        known=stored.tenants(),
+        has=lambda one: stored.find(one, prefix=task),
+    )
     return approvals.find_task(world, where, task)
 
 
