@@ -16,19 +16,26 @@ from qlrf_pipelines.domain.vocabulary import Platform
 ROLLBACK, RESTORE_SNAPSHOT = "rollback", "restore-snapshot"
 # A parameter: the token of an operation's first try, before which the asset was as captured.
 FIRST_TRY = "first_try"
+# A parameter of a switch: the id of the new side, as starting it beside the old one said.
+NEW_SIDE = "new_side"
 
 
 class OperationKind(StrEnum):
     """What is done to an asset.
 
-    `restore` brings back what `before` says, `finalise` lets go of what was kept for that (it is
-    asked for when restoring will not be), `hook` runs a hook.
+    `start_beside` brings up a new side of an image beside the asset, healthy and without traffic;
+    its Progress names the new side's id. `switch` then gives the new side all the traffic, and the
+    old one keeps running, without any. `restore` brings back what `before` says, whatever was done
+    since, `finalise` lets go of what was kept for that (it is asked for when restoring will not
+    be), `hook` runs a hook.
     """
 
     REPLACE_WITH_IMAGE = "replace_with_image"
     PATCH_IN_PLACE = "patch_in_place"
     ROLLING_UPDATE = "rolling_update"
     REBOOT = "reboot"
+    START_BESIDE = "start_beside"
+    SWITCH = "switch"
     RESTORE = "restore"
     FINALISE = "finalise"
     HOOK = "hook"
