@@ -11,6 +11,8 @@ from qlrf_pipelines.domain.rollout_rules import tally
 _MARKS = {
     "waiting": "·",
     "changing": "▸",
+    "standing_by": "◐",
+    "to_switch": "◑",
     "done": "✓",
     "failed": "✗",
     "unknown": "?",

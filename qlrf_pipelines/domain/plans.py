@@ -20,6 +20,7 @@ from qlrf_pipelines.domain.vocabulary import Environment, Platform, RiskLevel
 
 NO_EXECUTOR = "none"
 TOGETHER = "together"  # the parameter that names what an asset can only be changed with
+STRATEGY = "strategy"  # the parameter that says how, where it makes another operation of it
 _PRODUCTION_PHASE = 0.2
 _DIGITS = 12
 
@@ -37,6 +38,7 @@ _TAKES = {
     Operation.PATCH_IN_PLACE: timedelta(minutes=30),
     Operation.ROLLING_UPDATE: timedelta(minutes=10),
 }
+_SWITCHES = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +72,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A canary or a wave: its batches, then a time to watch."""
+    """A canary or a wave: its batches, then a time to watch.
+
+    With a `preview`, new sides stand beside the old ones for so long before they get the traffic.
+    """
 
     name: str
     canary: bool
     batches: tuple[Batch, ...]
     wait: timedelta
+    preview: timedelta | None = None
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -88,14 +94,15 @@ class Pace:
     """How a change moves: shares are of all the plan's assets.
 
     `steps` are the shares reached one after the other with the wait after each, the last being
-    everything; `canary` is the share of the first step that is judged before the others, None
-    without one.
+    everything; `canary` is whether the first step is judged before the others; `preview` is how
+    long new sides stand beside the old ones, None where there are no two.
     """
 
     steps: tuple[tuple[float, timedelta], ...]
     batch_share: float
     phase_share: float
     canary: bool
+    preview: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +159,10 @@ class Plan:
             for batch in phase.batches:
                 total += max(_TAKES[action.operation] for action in batch.actions)
                 total += timedelta(seconds=checking)
-            total += phase.wait
+                if phase.preview is not None:
+                    # Looked at once more, switched, and looked at again.
+                    total += _SWITCHES + timedelta(seconds=2 * checking)
+            total += phase.wait + (phase.preview or timedelta(0))
         return total
 
     def document(self) -> dict[str, Any]:
@@ -213,7 +223,10 @@ class Plan:
         return found if self.dependents is None else found | {"dependents": self.dependents}
 
     def _phase(self, phase: Phase) -> dict[str, Any]:
-        return {
+        preview = {}
+        if phase.preview is not None:
+            preview["preview_seconds"] = int(phase.preview.total_seconds())
+        return preview | {
             "name": phase.name,
             "kind": "canary" if phase.canary else "wave",
             "assets": [action.asset for action in phase.actions],
@@ -249,7 +262,9 @@ def make_phases(actions: Sequence[Action], pace: Pace, *, production: bool) -> t
             canary = pace.canary and not found
             name = "canary" if canary else f"wave-{len(found) + (0 if pace.canary else 1)}"
             batches = _batches(chosen, together)
-            found.append(Phase(name=name, canary=canary, batches=batches, wait=wait))
+            found.append(
+                Phase(name=name, canary=canary, batches=batches, wait=wait, preview=pace.preview)
+            )
     return tuple(found)
 
 

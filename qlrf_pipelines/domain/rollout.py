@@ -50,10 +50,16 @@ class RolloutEvent(StrEnum):
 
 
 class AssetState(StrEnum):
-    """Where one asset of a rollout stands; unknown means that nobody can say, so it is held."""
+    """Where one asset of a rollout stands; unknown means that nobody can say, so it is held.
+
+    `standing_by` has a new side beside the old one, without traffic; `to_switch` may be switched to
+    it.
+    """
 
     WAITING = "waiting"
     CHANGING = "changing"
+    STANDING_BY = "standing_by"
+    TO_SWITCH = "to_switch"
     DONE = "done"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -68,10 +74,13 @@ class AssetEvent(StrEnum):
 
     GONE = "gone"
     BEGUN = "begun"
+    STOOD_BY = "stood_by"
+    LET_THROUGH = "let_through"
     CHANGED = "changed"
     FAILED = "failed"
     LOST = "lost"
     RETRIED = "retried"
+    SWITCH_RETRIED = "switch_retried"
     ASKED_AGAIN = "asked_again"
     UNDO_BEGUN = "undo_begun"
     UNDONE = "undone"
@@ -110,21 +119,45 @@ ASSET_NEXT: Mapping[tuple[AssetState, AssetEvent], AssetState] = {
     (_A.WAITING, _B.GONE): _A.SKIPPED,
     (_A.WAITING, _B.BEGUN): _A.CHANGING,
     (_A.WAITING, _B.FAILED): _A.FAILED,
+    (_A.CHANGING, _B.STOOD_BY): _A.STANDING_BY,
+    (_A.STANDING_BY, _B.LET_THROUGH): _A.TO_SWITCH,
+    (_A.TO_SWITCH, _B.BEGUN): _A.CHANGING,
     (_A.CHANGING, _B.CHANGED): _A.DONE,
     (_A.CHANGING, _B.FAILED): _A.FAILED,
     (_A.CHANGING, _B.LOST): _A.UNKNOWN,
     (_A.FAILED, _B.RETRIED): _A.WAITING,
+    (_A.FAILED, _B.SWITCH_RETRIED): _A.TO_SWITCH,
     (_A.UNKNOWN, _B.ASKED_AGAIN): _A.CHANGING,
     **{
         (state, _B.UNDO_BEGUN): _A.RESTORING
-        for state in (_A.CHANGING, _A.DONE, _A.FAILED, _A.UNKNOWN, _A.NOT_RESTORED)
+        for state in (
+            _A.WAITING,  # to be tried again, so it was touched before
+            _A.CHANGING,
+            _A.STANDING_BY,
+            _A.TO_SWITCH,
+            _A.DONE,
+            _A.FAILED,
+            _A.UNKNOWN,
+            _A.NOT_RESTORED,
+        )
     },
     (_A.RESTORING, _B.UNDONE): _A.RESTORED,
     (_A.RESTORING, _B.NOT_UNDONE): _A.NOT_RESTORED,
 }
 IN_FLIGHT = (_A.CHANGING, _A.RESTORING)
 # What somebody has laid hands on, so that a rollback has to look at it.
-TOUCHED = (_A.CHANGING, _A.DONE, _A.FAILED, _A.UNKNOWN, _A.RESTORING, _A.NOT_RESTORED)
+TOUCHED = (
+    _A.CHANGING,
+    _A.STANDING_BY,
+    _A.TO_SWITCH,
+    _A.DONE,
+    _A.FAILED,
+    _A.UNKNOWN,
+    _A.RESTORING,
+    _A.NOT_RESTORED,
+)
+# What waits for its turn, whoever has laid hands on it before.
+DUE = (_A.WAITING, _A.TO_SWITCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

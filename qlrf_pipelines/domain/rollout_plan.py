@@ -1,7 +1,7 @@
 """A plan as an executor reads it: phases, work per asset, checks, triggers, hooks, windows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.moments import from_iso
 from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK, OperationKind
+from qlrf_pipelines.domain.patching import StrategyType
+from qlrf_pipelines.domain.plans import STRATEGY
 from qlrf_pipelines.domain.rollout import AssetRow
 
 BEFORE_EACH, AFTER_EACH = "prePatch", "postPatch"
@@ -23,16 +25,17 @@ _PATIENCE = {"interval_seconds": 5, "successes": 1, "failures": 60, "timeout_sec
 
 
 class StepKind(StrEnum):
-    """What one step of the work on an asset is."""
+    """What one step of the work on an asset is; standing by ends a go, until it is let through."""
 
     HOOK = "hook"
     CHANGE = "change"
     CHECK = "check"
+    STAND_BY = "stand_by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of the work on an asset: a hook, the change itself, or a check of its health."""
+    """One step of the work on an asset: a hook, a change, a check of its health, or a stop."""
 
     kind: StepKind
     operation: OperationKind | None = None
@@ -54,7 +57,7 @@ class Step:
             return f"check {self.check['type']}"
         if self.hook is not None:
             return f"{self.hook['when']} hook {self.hook['type']}"
-        return str(self.operation)
+        return str(self.operation or self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,11 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePlan:
-    """One phase: its batches of assets, then a time to watch, with what is watched."""
+    """One phase: its batches of assets, then a time to watch, with what is watched.
+
+    After a `preview` its assets stand by, each with a new side that has no traffic; the phase after
+    it has no batches of its own, and switches them.
+    """
 
     name: str
     canary: bool
@@ -78,6 +85,12 @@ class PhasePlan:
     wait: timedelta
     triggers: tuple[Trigger, ...]
     metrics: tuple[Mapping[str, Any], ...]
+    preview: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether a human lets it pass, unless the policy says that it may pass by itself."""
+        return self.canary or self.preview
 
     @property
     def size(self) -> int:
@@ -121,6 +134,11 @@ class RolloutPlan:
         """The keys of the assets it changes, in order."""
         return tuple(row.asset for row in self.rows if not row.asset.startswith(HOOK_ROW))
 
+    def switch_of(self, asset: str) -> int | None:
+        """The step from which on an asset is switched to its new side; None if it has no two."""
+        kinds = [step.kind for step in self.work[asset]]
+        return kinds.index(StepKind.STAND_BY) + 1 if StepKind.STAND_BY in kinds else None
+
 
 def read_plan(document: Mapping[str, Any]) -> RolloutPlan:
     """An approved plan's document, which passed its contract when it was made.
@@ -154,7 +172,7 @@ def _read(document: Mapping[str, Any]) -> RolloutPlan:
     }
     for named in once.values():
         work |= {name: (Step(kind=StepKind.HOOK, hook=hook),) for name, hook in named.items()}
-    phases = [_phase(phase) for phase in document["phases"]]
+    phases = [one for phase in document["phases"] for one in _phases(phase)]
     return RolloutPlan(
         id=document["id"],
         environment=document["environment"],
@@ -203,23 +221,54 @@ def _phase(phase: Mapping[str, Any]) -> PhasePlan:
     )
 
 
+def _phases(phase: Mapping[str, Any]) -> tuple[PhasePlan, ...]:
+    """A phase as it is carried out: one, or a preview of the new sides and then the switch."""
+    switch = _phase(phase)
+    seconds = phase.get("preview_seconds")
+    if seconds is None:
+        return (switch,)
+    own = tuple(one for one in switch.triggers if not one.query)
+    # Without traffic a metric has nothing to say: what is previewed is the new sides' own health.
+    preview = replace(
+        switch,
+        name=f"{switch.name} preview",
+        preview=True,
+        canary=False,
+        wait=timedelta(seconds=seconds),
+        triggers=own,
+        metrics=(),
+    )
+    return preview, replace(switch, batches=())
+
+
 def _work(
     action: Mapping[str, Any],
     checks: Sequence[Mapping[str, Any]],
     hooks: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> tuple[Step, ...]:
-    change = Step(
-        kind=StepKind.CHANGE,
-        operation=OperationKind(action["operation"]),
-        image=action.get("image"),
-        parameters=action.get("parameters", {}),
-    )
+    operation, checked = OperationKind(action["operation"]), health_steps(checks)
+    parameters, image = action.get("parameters", {}), action.get("image")
+    first = Step(kind=StepKind.CHANGE, operation=operation, image=image, parameters=parameters)
+    changes: tuple[Step, ...] = (first, *checked)
+    if parameters.get(STRATEGY) == StrategyType.BLUE_GREEN:
+        changes = (
+            replace(first, operation=OperationKind.START_BESIDE),
+            *checked,
+            Step(kind=StepKind.STAND_BY),
+            *(_at_once(step) for step in checked),
+            replace(first, operation=OperationKind.SWITCH),
+            *checked,
+        )
     return (
         *(Step(kind=StepKind.HOOK, hook=hook) for hook in hooks.get(BEFORE_EACH, ())),
-        change,
-        *(health_steps(checks)),
+        *changes,
         *(Step(kind=StepKind.HOOK, hook=hook) for hook in hooks.get(AFTER_EACH, ())),
     )
+
+
+def _at_once(step: Step) -> Step:
+    """A check of what has long been settled: just before the switch."""
+    return replace(step, check={**(step.check or {}), "initial_delay_seconds": 0})
 
 
 def health_steps(checks: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:

@@ -1,18 +1,21 @@
 """What a rollout does next, as pure functions over its row, its assets' rows and its plan."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from qlrf_pipelines.domain.operations import Health
 from qlrf_pipelines.domain.rollout import (
+    DUE,
     IN_FLIGHT,
     TOUCHED,
+    AssetEvent,
     AssetRow,
     AssetState,
     Rollout,
     RolloutEvent,
+    advance_asset,
 )
 from qlrf_pipelines.domain.rollout_plan import (
     FAILURE_PHASE,
@@ -23,7 +26,13 @@ from qlrf_pipelines.domain.rollout_plan import (
 )
 
 FAILURE_SHARE = "failure_share"
-SETTLED = (AssetState.DONE, AssetState.FAILED, AssetState.UNKNOWN, AssetState.SKIPPED)
+SETTLED = (
+    AssetState.STANDING_BY,
+    AssetState.DONE,
+    AssetState.FAILED,
+    AssetState.UNKNOWN,
+    AssetState.SKIPPED,
+)
 _LOOKS = 10
 _SHORTEST, _LONGEST = timedelta(seconds=5), timedelta(minutes=5)
 
@@ -53,7 +62,7 @@ def to_begin(rollout: Rollout, rows: Iterable[AssetRow]) -> list[str]:
     if not open_rows:
         return []
     batch = min(row.batch for row in open_rows)
-    return [r.asset for r in open_rows if r.batch == batch and r.state is AssetState.WAITING]
+    return [r.asset for r in open_rows if r.batch == batch and r.state in DUE]
 
 
 def to_undo(
@@ -68,7 +77,7 @@ def to_undo(
     back = [
         row
         for row in known
-        if row.state in TOUCHED
+        if (row.state in TOUCHED or (row.state is AssetState.WAITING and row.tries))
         and row.state not in (AssetState.RESTORING, AssetState.NOT_RESTORED, *kept)
         and not (row.state is AssetState.CHANGING and row.begun)
         and not row.asset.startswith(HOOK_ROW)
@@ -85,6 +94,54 @@ def settled(rollout: Rollout, rows: Iterable[AssetRow]) -> bool:
 def failures(rows: Iterable[AssetRow]) -> list[AssetRow]:
     """The rows that failed or that nobody can speak for."""
     return [row for row in rows if row.state in (AssetState.FAILED, AssetState.UNKNOWN)]
+
+
+def unfinished(rows: Iterable[AssetRow]) -> list[AssetRow]:
+    """The rows without which a rollout is not completed: all that are not done, or gone."""
+    over = (AssetState.DONE, AssetState.SKIPPED)
+    return [row for row in rows if row.phase != FAILURE_PHASE and row.state not in over]
+
+
+def let_through(rows: Iterable[AssetRow], phase: int) -> list[AssetRow]:
+    """What stood by in a phase, with its switch due in the next one."""
+    return [
+        replace(row, state=advance_asset(row, AssetEvent.LET_THROUGH), phase=phase + 1)
+        for row in in_phase(rows, phase)
+        if row.state is AssetState.STANDING_BY
+    ]
+
+
+def tried_again(plan: RolloutPlan, row: AssetRow) -> AssetRow:
+    """A failed row, to be done anew; one whose new side was looked at is only switched anew.
+
+    Raises:
+        Refused: it did not fail.
+    """
+    switch = plan.switch_of(row.asset)
+    switched = switch is not None and row.step >= switch
+    event = AssetEvent.SWITCH_RETRIED if switched else AssetEvent.RETRIED
+    return replace(
+        row,
+        state=advance_asset(row, event),
+        step=switch if switched and switch is not None else 0,
+        tries=row.tries + 1,
+        begun=False,
+        checkpoint={},
+    )
+
+
+def begins_again_at(
+    plan: RolloutPlan, rollout: Rollout, rows: Sequence[AssetRow]
+) -> tuple[int, int]:
+    """The phase a retry of these rows goes on at, and the highest one that need not be watched.
+
+    The phases before the one a rollout stands at were passed, and are passed again once they are
+    whole; but a new side made anew is looked at anew.
+    """
+    at = min((row.phase for row in rows if row.phase != FAILURE_PHASE), default=rollout.phase)
+    passed = max(rollout.passed, rollout.phase - 1)
+    previews = [row.phase for row in rows if row.phase >= 0 and plan.phases[row.phase].preview]
+    return min(at, rollout.phase), min(passed, min(previews, default=passed + 1) - 1)
 
 
 def failure_share(rows: Sequence[AssetRow], phase: int) -> float:

@@ -14,7 +14,7 @@ from qlrf_pipelines.domain.patching import (
     SourceType,
     StrategyType,
 )
-from qlrf_pipelines.domain.plans import TOGETHER, Action, Operation
+from qlrf_pipelines.domain.plans import STRATEGY, TOGETHER, Action, Operation
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, ImageStatus, Platform, Severity
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge, Release
@@ -184,14 +184,10 @@ def _unfit(
 
 
 def _parameters(policy: PatchPolicy | None) -> Mapping[str, str]:
-    """What blue-green means for one asset: the new side beside the old one, then the switch."""
+    """That an asset gets a new side beside the old one, and then the switch, if that is so."""
     if policy is None or policy.strategy.type is not StrategyType.BLUE_GREEN:
         return {}
-    return {
-        "strategy": "blue-green",
-        "preview_seconds": str(int(policy.strategy.preview.total_seconds())),
-        "auto_promote": "yes" if policy.strategy.auto_promote else "no",
-    }
+    return {STRATEGY: StrategyType.BLUE_GREEN.value}
 
 
 def _patch_action(

@@ -140,14 +140,20 @@ def pace(
     share = risk.batch_share
     if strategy is not None and kind in _BATCHED:
         share = min(share, strategy.max_unavailable_percent / 100)
-    return Pace(steps=steps, batch_share=share, phase_share=1.0, canary=canary)
+    return Pace(
+        steps=steps,
+        batch_share=share,
+        phase_share=1.0,
+        canary=canary,
+        preview=strategy.preview if strategy and kind is StrategyType.BLUE_GREEN else None,
+    )
 
 
 def _steps(strategy: Strategy | None, risk: ChangeRisk) -> tuple[tuple[float, timedelta], ...]:
     """The shares reached, each with its wait; no wait is shorter than the risk asks for."""
     if strategy is None:
         return ((_CANARY, risk.wait), (1.0, risk.wait))
-    if strategy.type is StrategyType.IMMEDIATE:
+    if strategy.type in (StrategyType.IMMEDIATE, StrategyType.BLUE_GREEN):
         return ((1.0, risk.wait),)
     if strategy.type is StrategyType.CANARY:
         initial = strategy.initial_percent / 100
@@ -155,8 +161,6 @@ def _steps(strategy: Strategy | None, risk: ChangeRisk) -> tuple[tuple[float, ti
         if not steps:
             return ((initial, risk.wait), (1.0, risk.wait))
         return tuple((step.percent / 100, max(step.pause, risk.wait)) for step in steps)
-    if strategy.type is StrategyType.BLUE_GREEN:
-        return ((1.0, max(strategy.preview, risk.wait)),)
     percent = min(strategy.max_unavailable_percent, int(risk.batch_share * 100))
     reached = [*range(percent, 100, percent), 100]
     wait = max(strategy.pause_between_batches, risk.wait)

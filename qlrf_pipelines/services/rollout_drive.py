@@ -22,9 +22,11 @@ from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, read_plan
 from qlrf_pipelines.domain.rollout_rules import (
     failures,
     in_phase,
+    let_through,
     on_trip,
     settled,
     to_undo,
+    unfinished,
     window_says,
 )
 from qlrf_pipelines.ports.world import World
@@ -153,14 +155,21 @@ class _Driver:
         seat, rollout = self.seat, self.seat.rollout
         mine = in_phase(rows, rollout.phase)
         hooks = [row for row in failures(mine) if row.asset.startswith(HOOK_ROW)]
+        phase = seat.plan.phases[rollout.phase]
         if rollout.passed >= rollout.phase:
-            self._next_phase(rows, "a human let it pass")
+            self._next_phase(rows, "it was let pass")
         elif hooks:
             seat.turn(RolloutEvent.HELD, f"{_named(hooks)}")
+        elif phase.preview and failures(mine):
+            seat.turn(
+                RolloutEvent.HELD,
+                f"{len(failures(mine))} new sides are not fit to be switched to "
+                f"({_named(failures(mine))}): retry them, roll back, or promote to switch the rest",
+            )
         else:
-            name = seat.plan.phases[rollout.phase].name
             since = rollout.watch_since or seat.now()
-            seat.turn(RolloutEvent.PHASE_DONE, f"{name} is changed", watch_since=since)
+            did = "stands beside what serves" if phase.preview else "is changed"
+            seat.turn(RolloutEvent.PHASE_DONE, f"{phase.name} {did}", watch_since=since)
 
     def _watch(self) -> None:
         seat = self.seat
@@ -173,7 +182,7 @@ class _Driver:
             seat.turn(*on_trip(seat.plan, came.reason))
         elif came.says is Says.HOLD:
             self._hold(came.reason)
-        elif phase.canary and not seat.plan.auto_promote:
+        elif phase.asks and not seat.plan.auto_promote:
             self._hold(f"{came.reason} and passed; promote it to go on")
         else:
             self._next_phase(rows, came.reason)
@@ -184,9 +193,10 @@ class _Driver:
     def _next_phase(self, rows: list[AssetRow], why: str) -> None:
         """On to the next phase; after the last one it is over, and how is said as it is."""
         seat, rollout = self.seat, self.seat.rollout
-        broken = failures(rows)
+        broken = unfinished(rows)
         if rollout.phase + 1 < len(seat.plan.phases):
-            seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1)
+            through = let_through(rows, rollout.phase)
+            seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1, rows=through)
         elif not broken:
             left = self.mover.let_go()
             if seat.rollout.state is rollout.state:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.domain.operations import Status
 from qlrf_pipelines.domain.rollout import (
+    DUE,
     IN_FLIGHT,
     AssetEvent,
     AssetRow,
@@ -168,6 +169,7 @@ class Mover:
         wrong: dict[str, str] = {}
         for _ in range(_ROUNDS):
             said = list(zip(left, self.pool.map(self.work.let_go, left), strict=True))
+            self._renamed([(row, p.asset_id) for row, p in said if p.asset_id])
             wrong |= {row.asset: p.detail for row, p in said if p.status in _NO}
             going = [(row, p) for row, p in said if p.status is Status.RUNNING]
             left = [row for row, _ in going]
@@ -182,6 +184,13 @@ class Mover:
         first, why = next(iter(wrong.items()))
         return f"; what was kept of {len(wrong)} assets is still there ({first}: {why})"
 
+    def _renamed(self, now: list[tuple[AssetRow, str]]) -> None:
+        """What letting go has given its old name back, or another one."""
+        rows = tuple(replace(row, now_id=name) for row, name in now if row.now_id != name)
+        if rows:
+            self.seat.amend(lambda found: Change(rollout=found, rows=rows))
+            self.seat.rows |= {row.asset: row for row in rows}
+
     def _ask_again(self) -> None:
         now = self.seat.now()
         if self.last is not None and now < self.last:
@@ -193,7 +202,7 @@ class Mover:
             self._send(self.seat.rows[asset], fresh=False)
 
     def _send(self, row: AssetRow, *, fresh: bool) -> None:
-        if row.state is AssetState.WAITING:
+        if _looked_at(row):
             future = self.pool.submit(self.work.capture, row)
         else:
             future = self.pool.submit(self.work.go, row, fresh=fresh)
@@ -311,7 +320,7 @@ class Mover:
 
 
 def _looked_at(row: AssetRow) -> bool:
-    return row.state is AssetState.WAITING
+    return row.state in DUE
 
 
 def _goes_on(row: AssetRow, mode: RolloutState) -> bool:
@@ -323,10 +332,11 @@ def _goes_on(row: AssetRow, mode: RolloutState) -> bool:
 
 def _begun(row: AssetRow, mode: RolloutState, now: datetime) -> AssetRow:
     event = AssetEvent.BEGUN if row.phase == FAILURE_PHASE else _BEGINS[mode]
+    on_to_switch = event is AssetEvent.BEGUN and row.state is AssetState.TO_SWITCH
     return replace(
         row,
         state=advance_asset(row, event),
-        step=0,
+        step=row.step if on_to_switch else 0,
         begun=True,
         checkpoint={},
         detail="begun",

@@ -1,6 +1,6 @@
 """The driver's seat of a rollout: what is kept, one step after the other, by one attempt alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -60,13 +60,17 @@ class Seat:
         *,
         phase: int | None = None,
         watch_since: datetime | None = None,
+        rows: Sequence[AssetRow] = (),
     ) -> None:
-        """One step of the rollout itself; if a human was faster, theirs is obeyed."""
+        """One step of the rollout itself, with `rows`; if a human was faster, theirs is obeyed."""
         before = self.rollout.state
+        taken: list[AssetRow] = []
 
         def step(found: Rollout) -> Change | None:
+            taken.clear()
             if found.state is not before:
                 return None
+            taken.extend(rows)
             now = max(self.now(), found.changed_at)
             turned = replace(
                 found,
@@ -78,9 +82,11 @@ class Seat:
                 watch_since=watch_since,
             )
             facts = {"reason": reason, "phase": found.phase, "assets": tally(self.rows.values())}
-            return Change(rollout=turned, entries=(entry(turned, event.value, now, **facts),))
+            facts_kept = (entry(turned, event.value, now, **facts),)
+            return Change(rollout=turned, rows=tuple(taken), entries=facts_kept)
 
         self.amend(step)
+        self.rows |= {row.asset: row for row in taken}
 
     def leave_word(self, moment: datetime, why: str) -> bool:
         """Say when to be driven again; False if a human was faster."""

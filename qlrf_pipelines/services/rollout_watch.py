@@ -15,7 +15,7 @@ from qlrf_pipelines.domain.canary import Analysis, Metric, Unit, Verdict, Worse
 from qlrf_pipelines.domain.canary_judge import judge
 from qlrf_pipelines.domain.errors import QlrfError, Rejected
 from qlrf_pipelines.domain.operations import target_of
-from qlrf_pipelines.domain.rollout import AssetRow, AssetState, Rollout
+from qlrf_pipelines.domain.rollout import DUE, AssetRow, AssetState, Rollout
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, PhasePlan, RolloutPlan
 from qlrf_pipelines.domain.rollout_rules import FAILURE_SHARE, compare, holds, look_interval
 from qlrf_pipelines.ports.metrics import MetricSource, NoSeries
@@ -193,7 +193,7 @@ class _Watched:
             mine = target_of(row.asset).id
             if row.state is AssetState.DONE:
                 sides[0].append(row.now_id or mine)
-            elif row.state is AssetState.WAITING:
+            elif row.state in (*DUE, AssetState.STANDING_BY):
                 sides[1].append(mine)
         return "|".join(sides[0]), "|".join(sides[1])
 

@@ -14,6 +14,7 @@ from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.operations import (
     FIRST_TRY,
+    NEW_SIDE,
     Health,
     HealthReport,
     Operation,
@@ -41,6 +42,8 @@ LONGEST = timedelta(hours=4)
 _RETRY_SECONDS = 5.0
 _ASKED_OF_CLOUD = ("cloud-status", "ssm-ping", "exec")
 _GOES_ON = ("continue", "warn")
+_KEEPS_THE_OLD = (OperationKind.REPLACE_WITH_IMAGE, OperationKind.SWITCH)
+_BEGUN_FIRST = (StepKind.CHANGE, StepKind.HOOK)
 _EVENTS: Mapping[tuple[bool, Status], AssetEvent] = {
     (False, Status.FAILED): AssetEvent.FAILED,
     (False, Status.UNKNOWN): AssetEvent.LOST,
@@ -140,6 +143,8 @@ class Work:
             return Outcome(row=replace(row, detail=why), event=AssetEvent.UNDONE)
         while row.step < len(steps):
             step = steps[row.step]
+            if step.kind is StepKind.STAND_BY:
+                return Outcome(row=replace(row, step=row.step + 1), event=AssetEvent.STOOD_BY)
             if step.kind is StepKind.CHECK:
                 came = self._check(row, step.check or {})
             else:
@@ -178,7 +183,7 @@ class Work:
         snapshots = any(step.keeps_snapshots for step in steps)
         if row.state is AssetState.RESTORED:
             return snapshots
-        replaced = any(step.operation is OperationKind.REPLACE_WITH_IMAGE for step in steps)
+        replaced = any(step.operation in _KEEPS_THE_OLD for step in steps)
         return row.state is AssetState.DONE and (snapshots or replaced)
 
     def steps(self, row: AssetRow) -> tuple[Step, ...]:
@@ -187,7 +192,8 @@ class Work:
         if row.state is not AssetState.RESTORING:
             return forth
         restore = Step(kind=StepKind.CHANGE, operation=OperationKind.RESTORE)
-        return (restore, *(step for step in forth if step.kind is StepKind.CHECK))
+        last = max(n for n, step in enumerate(forth) if step.kind is StepKind.CHANGE)
+        return (restore, *(step for step in forth[last:] if step.kind is StepKind.CHECK))
 
     def _change(self, row: AssetRow, step: Step, *, fresh: bool) -> Outcome:
         now = self.world.clock.now()
@@ -225,7 +231,7 @@ class Work:
         """On to the next step; one that changes something waits until it is kept."""
         row = replace(row, step=row.step + 1, checkpoint={}, until=None)
         steps = self.steps(row)
-        changes_next = row.step < len(steps) and steps[row.step].kind is not StepKind.CHECK
+        changes_next = row.step < len(steps) and steps[row.step].kind in _BEGUN_FIRST
         return Outcome(row=row, intent=changes_next)
 
     def _advanced(self, row: AssetRow, step: Step, *, fresh: bool) -> Progress:
@@ -241,6 +247,8 @@ class Work:
         else:
             kind = step.operation or OperationKind.RESTORE
             parameters = dict(step.parameters or {}) | self._earlier(row)
+            if kind is OperationKind.SWITCH:
+                parameters |= {NEW_SIDE: row.now_id}
         return operator.advance(
             Operation(
                 token=key,

@@ -8,7 +8,6 @@ from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.operations import target_of
-from qlrf_pipelines.domain.patching import StrategyType
 from qlrf_pipelines.domain.roles import Permission, Role, may
 from qlrf_pipelines.domain.rollout import (
     ENDED,
@@ -24,16 +23,14 @@ from qlrf_pipelines.domain.rollout import (
     advance_asset,
     entry,
 )
-from qlrf_pipelines.domain.rollout_plan import read_plan
-from qlrf_pipelines.domain.rollout_rules import tally
+from qlrf_pipelines.domain.rollout_plan import RolloutPlan, read_plan
+from qlrf_pipelines.domain.rollout_rules import begins_again_at, tally, tried_again
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.claims import finish, require_claim
 from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, follow, lock_name
 
 _LOOKS = 20
-# Two sides and a switch between them; as long as no executor has both, this is nobody's work.
-_NOT_CARRIED_OUT = (StrategyType.BLUE_GREEN,)
 Taken = tuple[Rollout, tuple[AssetRow, ...]]
 
 
@@ -46,16 +43,11 @@ def begin(
 
     Raises:
         Refused: no run has claimed the digest, another rollout holds one of its assets, or nobody
-            here can carry out its strategy or change its platforms.
+            here can change its platforms.
         Rejected: the document is no plan.
     """
     task = record.task
     plan = read_plan(record.document.content)
-    if plan.strategy in _NOT_CARRIED_OUT:
-        raise Refused(
-            f"Plan {plan.id}: no executor here does {plan.strategy}, and it is not carried out as "
-            "something else; plan it with another strategy (canary, rolling)."
-        )
     platforms = {target_of(asset).platform for asset in plan.assets}
     if missing := sorted(platforms - set(world.executors)):
         raise Refused(
@@ -195,25 +187,29 @@ def retry(
 ) -> Rollout:
     """Try again what failed, and ask again for what is unknown; on the way back, likewise.
 
-    What failed is done anew, under a new token, and its phase is watched from the start. What is
-    unknown is only asked for again, under its old one: it is never done twice.
+    What failed is done anew, under a new token, and what comes after it is watched from the start.
+    What is unknown is only asked for again, under its old one: it is never done twice.
 
     Raises:
         Refused: it is not held, nothing failed, or this person may not.
     """
+    plan = read_plan(world.tasks.get(tenant, rollout).document.content)
 
     def again(found: Rollout, rows: Sequence[AssetRow]) -> Taken:
-        changed = tuple(new for row in rows if (new := _again(found, row)) is not None)
+        changed = tuple(new for row in rows if (new := _again(plan, found, row)) is not None)
         if not changed:
             raise Refused(f"Rollout {found.id} has nothing that failed; nothing to try again.")
+        if found.state is RolloutState.STUCK:
+            return found, changed
+        phase, passed = begins_again_at(plan, found, changed)
         # What is changed again is watched again.
-        return replace(found, watch_since=None), changed
+        return replace(found, phase=phase, passed=passed, watch_since=None), changed
 
     event = RolloutEvent.RETRIED
     return _say(world, tenant, rollout, event, by=by, role=role, reason=reason, change=again)
 
 
-def _again(rollout: Rollout, row: AssetRow) -> AssetRow | None:
+def _again(plan: RolloutPlan, rollout: Rollout, row: AssetRow) -> AssetRow | None:
     if rollout.state is RolloutState.STUCK:
         if row.state is not AssetState.NOT_RESTORED:
             return None
@@ -226,8 +222,7 @@ def _again(rollout: Rollout, row: AssetRow) -> AssetRow | None:
             checkpoint={},
         )
     if row.state is AssetState.FAILED:
-        state = advance_asset(row, AssetEvent.RETRIED)
-        return replace(row, state=state, step=0, tries=row.tries + 1, begun=False, checkpoint={})
+        return tried_again(plan, row)
     if row.state is AssetState.UNKNOWN:
         return replace(row, state=advance_asset(row, AssetEvent.ASKED_AGAIN), begun=True)
     return None

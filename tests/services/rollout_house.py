@@ -11,6 +11,7 @@ from qlrf_pipelines.domain.approval import Conditions, DecisionKind
 from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.estate import Connector, Estate, Tenant, TenantId
 from qlrf_pipelines.domain.operations import (
+    NEW_SIDE,
     Health,
     HealthReport,
     Operation,
@@ -109,6 +110,41 @@ class Hands(Executor, Operator):
         return {name for name, image in self.images.items() if image != "ami-old"}
 
 
+class TwoSided(Hands):
+    """A fleet whose machines may have a second side: who serves, and what stands beside whom."""
+
+    def __init__(self, names: list[str], *, calls: int = 1) -> None:
+        super().__init__(names, calls=calls)
+        self.serves = {name: name for name in names}
+        self.beside: dict[str, str] = {}
+
+    def _advance(self, operation: Operation) -> Progress:
+        came = super()._advance(operation)
+        sides = (OperationKind.START_BESIDE, OperationKind.SWITCH)
+        if came.status is not Status.SUCCEEDED or operation.kind not in sides:
+            return came
+        return replace(came, asset_id=self.beside[operation.target.id])
+
+    def _do(self, operation: Operation) -> None:
+        name, kind = operation.target.id, operation.kind
+        if kind is OperationKind.START_BESIDE:
+            self.beside[name] = new = f"{name}-{operation.token[:4]}"
+            self.images[new] = str(operation.image)
+        elif kind is OperationKind.SWITCH:
+            assert operation.parameters[NEW_SIDE] == self.beside[name]
+            self.serves[name] = self.beside[name]
+        elif kind is OperationKind.RESTORE:
+            self.serves[name] = name
+            if (new := self.beside.pop(name, None)) is not None:
+                del self.images[new]
+        elif kind is OperationKind.FINALISE:
+            assert operation.parameters["operation"] == OperationKind.START_BESIDE
+            del self.images[name]
+
+    def served_by_new(self) -> set[str]:
+        return {name for name, by in self.serves.items() if by != name}
+
+
 def key(name: str) -> str:
     return f"aws:111:us-east-1:{name}"
 
@@ -130,6 +166,14 @@ def phase(name: str, batches: list[list[str]], *, wait: int = 60, **parts: Any) 
         ],
     }
     return given | parts
+
+
+def two_sides(name: str, batches: list[list[str]], *, preview: int = 600, **parts: Any) -> Any:
+    """A phase in which every machine gets a new side beside the old one, and then the switch."""
+    made = phase(name, batches, preview_seconds=preview, **parts)
+    for action in made["actions"]:
+        action["parameters"] = {"strategy": "blue-green"}
+    return made
 
 
 def plan(*phases: dict[str, Any], **parts: Any) -> dict[str, Any]:

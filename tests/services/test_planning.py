@@ -279,14 +279,16 @@ def test_a_workload_is_updated_blue_green_with_a_preview() -> None:
         releases=[release(coordinates=[place])],
     )
 
-    (action,) = planned(world, policy="maintenance").document["phases"][0]["actions"]
+    found = planned(world, policy="maintenance")
+    (step,) = found.document["phases"]
+    (action,) = step["actions"]
 
     assert action["operation"] == "rolling_update"
-    assert action["parameters"] == {
-        "strategy": "blue-green",
-        "preview_seconds": "1800",
-        "auto_promote": "no",
-    }
+    assert action["parameters"] == {"strategy": "blue-green"}
+    assert step["preview_seconds"] == 1800
+    assert step["wait_seconds"] < 1800
+    assert found.document["strategy"]["auto_promote"] == "no"
+    assert found.document["predicted_duration_seconds"] > 1800 + step["wait_seconds"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlrf_pipelines.domain.approval import NO_CONDITIONS
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.operations import Progress, Status
 from qlrf_pipelines.domain.roles import Role
@@ -124,6 +123,40 @@ def test_a_retry_of_what_failed_is_a_new_operation() -> None:
     assert "1 of 5 assets failed" in held.reason
     assert house.rows()["i-2"].tries == before + 1
     assert ended.state == "completed"
+
+
+def test_what_failed_in_an_earlier_phase_is_tried_again_and_nothing_is_left_out() -> None:
+    first = phase("wave-1", [NAMES[:3]], rollback_triggers=[])
+    second = phase("wave-2", [NAMES[3:]], rollback_triggers=[])
+    house = House(plan(first, second), hands := Hands(NAMES))
+    failed = Progress(status=Status.FAILED, detail="the disk is full")
+    hands.script = lambda o: failed if o.target.id == "i-2" else None
+    held = house.go()
+    hands.script = lambda o: None
+
+    rollouts.retry(house.world, ACME, house.id, **as_engineer())
+    ended = house.drive()
+
+    assert (held.state, held.phase) == ("held", 1)
+    assert ended.state == "completed"
+    assert hands.changed() == set(NAMES)
+    changes = [name for kind, name in hands.order if kind == "replace_with_image"]
+    assert sorted(changes) == NAMES
+
+
+def test_what_is_to_be_tried_again_is_brought_back_too() -> None:
+    document = plan(phase("wave-1", [NAMES], rollback_triggers=[]))
+    house = House(document, hands := Hands(NAMES))
+    hands.sick = {"i-2"}
+    assert house.go().state == "held"
+    assert "i-2" in hands.changed()
+
+    rollouts.retry(house.world, ACME, house.id, **as_engineer())
+    rollouts.rollback(house.world, ACME, house.id, **as_engineer(reason="enough"))
+    ended = house.drive()
+
+    assert ended.state == "rolled_back"
+    assert hands.changed() == set()
 
 
 def test_failures_that_are_let_be_do_not_end_as_completed() -> None:
@@ -304,25 +337,6 @@ def test_a_pause_while_what_was_kept_is_let_go_is_obeyed() -> None:
     hands.script = lambda o: None
     rollouts.resume(house.world, ACME, house.id, **as_engineer())
     assert house.drive().state == "completed"
-
-
-def test_a_plan_of_two_sides_is_refused_rather_than_carried_out_as_something_else() -> None:
-    house = House(two_phases(strategy={"type": "blue-green"}), hands := Hands(NAMES))
-
-    with pytest.raises(Refused, match=r"no executor here does blue-green.*another strategy"):
-        rollouts.begin_claimed(
-            house.world,
-            ACME,
-            house.id,
-            digest=house.record.task.digest,
-            holder="run-1",
-            conditions=NO_CONDITIONS,
-            skipped={},
-        )
-
-    assert house.task_state() == "failed"
-    assert house.world.rollouts.list(ACME) == []
-    assert hands.changed() == set()
 
 
 def test_a_clock_that_is_set_back_delays_nothing_by_as_much_and_forgets_nothing() -> None:
