@@ -139,6 +139,8 @@ class Mover:
             elif self.polls:
                 self.seat.told(min(_NAP, min(self.polls.values()) - self.seat.now()))
             else:
+                if doubt:
+                    self._trip()  # whoever kept the last failure may have died of it
                 return
 
     def _turned(self, mode: RolloutState, ready: list[Outcome]) -> bool:

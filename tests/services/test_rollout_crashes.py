@@ -1,5 +1,8 @@
 """Kill the driver at any point, start the next one: nothing is lost, nothing is done twice."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,3 +112,27 @@ def test_a_cloud_that_does_not_answer_now_and_then_costs_time_and_nothing_else(
 
     assert ended.state == "completed"
     assert set(hands.effects.values()) == {1}
+
+
+def test_a_driver_that_dies_with_the_last_failure_kept_does_not_save_it_from_being_taken_back() -> (
+    None
+):
+    house = House(plan(phase("wave-1", [["i-1"]])), hands := Hands(NAMES))
+    hands.sick = {"i-1"}
+    house.begin()
+    real, kept = house.world.rollouts.amend, []
+
+    def amend(tenant: Any, named: str, step: Any, **parts: Any) -> Any:
+        after = real(tenant, named, step, **parts)
+        if all(state == "failed" for state in house.states().values()) and not kept:
+            kept.append(after.state.value)
+            raise Killed
+        return after
+
+    house.world.rollouts.amend = amend  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        house.drive()
+
+    assert kept == ["running"]
+    assert house.drive().state == "rolled_back"
+    assert hands.changed() == set()
