@@ -1,21 +1,28 @@
-"""A plan as a person reads it before deciding."""
+"""A plan as a person reads it before deciding, out of the very document they decide about."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from qlrf_pipelines.cli.texts import plain_cell, plain_table
+from qlrf_pipelines.domain.plans import NO_EXECUTOR, STRATEGY
 
 if TYPE_CHECKING:
     from qlrf_pipelines.services.planning import Planned
     from qlrf_pipelines.services.planning_targets import Skipped
 
 _MOST = 20
+Rows = Sequence[Mapping[str, Any]]
 
 
 def plan_text(item: "Planned") -> str:
     """Everything that matters of one plan, the most important first."""
-    return "\n".join(_lines(item)) + "\n"
+    why = {action.asset: action.why for action in item.plan.actions}
+    head = (
+        f"Plan {item.document['id']}  {plain_cell(item.plan.summary)}",
+        f"  digest   {item.digest}",
+    )
+    return "\n".join([*head, *document_lines(item.document, item.context, why=why)]) + "\n"
 
 
 def skipped_text(skipped: Sequence["Skipped"]) -> str:
@@ -25,57 +32,132 @@ def skipped_text(skipped: Sequence["Skipped"]) -> str:
     return text + _more(len(skipped)) + "\n"
 
 
-def _lines(item: "Planned") -> Iterator[str]:
-    plan, document = item.plan, item.document
-    yield f"Plan {document['id']}  {plain_cell(plan.summary)}"
-    yield f"  digest        {item.digest}"
-    yield f"  why           {plain_cell(plan.cause['detail'])}"
-    yield f"  window        {_window(document['window'])}"
-    yield f"  takes         about {_duration(plan.predicted)}, waits included"
-    yield f"  blast radius  {_radius(document['blast_radius'])}"
-    yield f"  carried out   by {'the platform' if item.context['executor'] != 'none' else 'people'}"
-    yield ""
-    yield from _table("Images", document["image_diff"], ("family", "from_version", "to_version", "platform", "assets"))  # fmt: skip  # noqa: E501
-    actions = [(a.name, a.operation.value, a.image or "-", a.why) for a in plan.actions]
-    yield "Assets"
-    yield plain_table(("asset", "operation", "image", "why"), actions[:_MOST]) + _more(len(actions))
-    yield ""
-    phases = [
-        (p.name, len(p.actions), len(p.batches), max(len(b.actions) for b in p.batches), _duration(p.wait))  # noqa: E501
-        for p in plan.phases
-    ]  # fmt: skip
+def document_lines(
+    document: Mapping[str, Any],
+    context: Mapping[str, str],
+    *,
+    why: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """A plan's document for a person; `why` gives the reason of each asset, where it is known.
+
+    Raises:
+        KeyError: the document is no plan.
+    """
+    yield from _head(document, context)
+    yield from _table("Images", document["image_diff"], _IMAGES)
+    yield from _assets(document, why or {})
     yield "Phases"
-    yield plain_table(("phase", "assets", "batches", "at once", "then watch"), phases)
+    yield plain_table(("phase", "assets", "batches", "at once", "then"), _phases(document))
     yield ""
-    yield f"Risk {item.risk.score:g} of 100, {item.risk.level}"
-    rows = [
-        (f.factor.value, f"{f.weight:.2f}", f"{f.score:g}", "" if f.known else "unknown", f.why)
-        for f in item.risk.factors
-    ]
-    yield plain_table(("factor", "weight", "score", "", "why"), rows)
+    yield f"Risk {document['risk']['score']:g} of 100, {document['risk']['level']}"
+    yield plain_table(("factor", "weight", "score", "", "why"), _factors(document))
+    yield ""
+    yield "Taken back if"
+    yield plain_table(("what", "is", "than"), _triggers(document))
     yield ""
     yield "Gates"
-    yield plain_table(("gate", "result", "why"), _gates(item))
-    if plan.hooks:
-        yield ""
-        yield from _table("Hooks", plan.hooks, ("when", "type", "target", "fail_policy"))
-    if plan.notifications:
-        yield ""
-        heard = [{**one, "events": ", ".join(one["events"])} for one in plan.notifications]
-        yield from _table("Who hears of it", heard, ("channel", "target", "events"))
+    yield plain_table(("gate", "result", "why"), _gates(document.get("gates", ())))
+    yield ""
+    yield from _table("Hooks", document["hooks"], ("when", "type", "target", "fail_policy"))
+    heard = [{**one, "events": ", ".join(one["events"])} for one in document["notifications"]]
+    yield from _table("Who hears of it", heard, ("channel", "target", "events"))
 
 
-def _gates(item: "Planned") -> list[tuple[str, str, str]]:
+_IMAGES = ("family", "from_version", "to_version", "platform", "assets")
+
+
+def _head(document: Mapping[str, Any], context: Mapping[str, str]) -> Iterator[str]:
+    who = "people" if context.get("executor", NO_EXECUTOR) == NO_EXECUTOR else "the platform"
+    predicted = timedelta(seconds=document["predicted_duration_seconds"])
+    kind = document["strategy"].get("type", "canary")
+    yield f"  why           {plain_cell(document['cause']['detail'])}"
+    yield f"  window        {_window(document['window'])}"
+    yield f"  takes         about {_duration(predicted)}, waits included"
+    yield f"  strategy      {plain_cell(kind)}"
+    yield f"  blast radius  {_radius(document['blast_radius'])}"
+    yield f"  carried out   by {who}"
+    yield ""
+
+
+def _assets(document: Mapping[str, Any], why: Mapping[str, str]) -> Iterator[str]:
+    actions = [action for phase in document["phases"] for action in phase["actions"]]
+    columns = ["asset", "operation", "from", "to", "image"] + (["why"] if why else [])
+    rows = [
+        [
+            action["asset"],
+            _operation(action),
+            action.get("from_version"),
+            action.get("to_version"),
+            action.get("image"),
+            *([why.get(action["asset"], "")] if why else []),
+        ]
+        for action in actions[:_MOST]
+    ]
+    yield "Assets"
+    yield plain_table(columns, rows) + _more(len(actions))
+    yield ""
+
+
+def _operation(action: Mapping[str, Any]) -> str:
+    how = action.get("parameters", {}).get(STRATEGY)
+    return f"{action['operation']}, {how}" if how else str(action["operation"])
+
+
+def _phases(document: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    return [
+        (
+            phase["name"],
+            len(phase["assets"]),
+            len(phase["batches"]),
+            max(len(batch) for batch in phase["batches"]),
+            _then(phase),
+        )
+        for phase in document["phases"]
+    ]
+
+
+def _then(phase: Mapping[str, Any]) -> str:
+    watch = f"watch {_duration(timedelta(seconds=phase['wait_seconds']))}"
+    if "preview_seconds" not in phase:
+        return watch
+    preview = _duration(timedelta(seconds=phase["preview_seconds"]))
+    return f"preview new sides {preview}, switch, {watch}"
+
+
+def _factors(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            one["factor"],
+            f"{one['weight']:.2f}",
+            f"{one['score']:g}",
+            "" if one.get("known", True) else "unknown",
+            one["why"],
+        )
+        for one in document["risk"].get("factors", ())
+    ]
+
+
+def _triggers(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What any phase is taken back by, each once."""
+    found = {
+        (t["metric"], t["comparison"].replace("-than", "").replace("-", " "), f"{t['threshold']:g}")
+        for phase in document["phases"]
+        for t in phase["rollback_triggers"]
+    }
+    return sorted(found) or [("-", "-", "-")]
+
+
+def _gates(gates: Rows) -> list[tuple[str, str, str]]:
     """One row per reason, the gate named on the first."""
     found = []
-    for gate in item.gates:
-        for number, reason in enumerate(gate.reasons or ("",)):
+    for gate in gates:
+        for number, reason in enumerate(gate["reasons"] or ("",)):
             first = number == 0
-            found.append((gate.gate if first else "", gate.result if first else "", reason))
+            found.append((gate["gate"] if first else "", gate["result"] if first else "", reason))
     return found
 
 
-def _table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+def _table(title: str, rows: Rows, columns: Sequence[str]) -> Iterator[str]:
     if rows:
         yield title
         yield plain_table(columns, [[row[name] for name in columns] for row in rows])
@@ -98,7 +180,10 @@ def _radius(radius: Mapping[str, Any]) -> str:
 
 
 def _duration(span: timedelta) -> str:
-    minutes = int(span.total_seconds()) // 60
+    seconds = int(span.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02} min"

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from qlrf_pipelines.cli.plan_text import document_lines
 from qlrf_pipelines.cli.texts import plain_cell, plain_table
 from qlrf_pipelines.domain.approval import (
     NO_CONDITIONS,
@@ -75,12 +76,16 @@ def record_facts(record: Record, standing: Standing) -> dict[str, Any]:
     }
 
 
-def shown(record: Record, standing: Standing, *, earlier: Sequence[Document]) -> str:
-    """Everything about a task, for somebody who has to decide."""
-    return "\n".join(_lines(record, standing, earlier))
+def shown(
+    record: Record, standing: Standing, *, earlier: Sequence[Document], whole: bool = False
+) -> str:
+    """Everything about a task, for somebody who has to decide; `whole` writes a plan out."""
+    return "\n".join(_lines(record, standing, earlier, whole=whole))
 
 
-def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> Iterator[str]:
+def _lines(
+    record: Record, standing: Standing, earlier: Sequence[Document], *, whole: bool
+) -> Iterator[str]:
     task, need = record.task, record.task.requirement
     yield f"Task       {task.id}  (tenant {plain_cell(task.tenant)}, {plain_cell(task.kind)})"
     yield f"Title      {plain_cell(task.title)}"
@@ -99,7 +104,7 @@ def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> I
     if task.review_due:
         yield "REVIEW DUE the glass was broken; somebody else must look at it"
     yield "\nWhat would be done:\n"
-    yield from (f"  {line}" for line in _yaml(record.document.content))
+    yield from (f"  {line}".rstrip() for line in _document(record.document, whole=whole))
     if record.document.context:
         yield "\nDecided upon:\n"
         yield from (f"  {line}" for line in _yaml(record.document.context))
@@ -111,6 +116,19 @@ def _lines(record: Record, standing: Standing, earlier: Sequence[Document]) -> I
         yield from (f"  {_decision(record, at)}" for at in range(len(record.decisions)))
     for claim in record.claims:
         yield f"\nCarried out by run {claim.holder} since {iso(claim.claimed_at, digits=False)}"
+
+
+def _document(document: Document, *, whole: bool) -> list[str]:
+    """A plan in tables; anything else, and a plan `whole`, to the last word."""
+    content = document.content
+    if whole or content.get("kind") != "Plan":
+        return _yaml(content)
+    try:
+        lines = list(document_lines(content, document.context))
+    except (KeyError, TypeError, ValueError):
+        return _yaml(content)  # it calls itself a plan and is none: every word of it counts
+    told = "\n".join([plain_cell(content["summary"]), *lines]).splitlines()
+    return [*told, "qlrf tasks show --whole writes every word out that the digest covers."]
 
 
 def _window(limits: Conditions) -> str:

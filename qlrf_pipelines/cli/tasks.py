@@ -101,9 +101,10 @@ def list_command(
 
 @group.command("show")
 @_one
+@click.option("--whole", is_flag=True, help="A plan to its last word, as the digest covers it.")
 @json_option
 @click.pass_obj
-def show(settings: Settings, task: str, tenant: str | None, as_json: bool) -> None:
+def show(settings: Settings, task: str, tenant: str | None, whole: bool, as_json: bool) -> None:
     """Show what exactly would be done, what was decided about it, and its digest."""
     from qlrf_pipelines.services import approvals
 
@@ -114,7 +115,7 @@ def show(settings: Settings, task: str, tenant: str | None, as_json: bool) -> No
         emit_json(record_facts(record, standing))
         return
     earlier = world.tasks.documents(record.task.tenant, record.task.id)
-    click.echo(shown(record, standing, earlier=earlier))
+    click.echo(shown(record, standing, earlier=earlier, whole=whole))
 
 
 @group.command("submit")

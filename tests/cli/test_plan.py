@@ -160,25 +160,27 @@ def test_less_autonomy_may_be_asked_for(env: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_a_submitted_plan_waits_for_others(env: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "qlrf_pipelines.cli.main"]
+    def said(*words: str) -> str:
+        command = [sys.executable, "-m", "qlrf_pipelines.cli.main", *words]
+        came = subprocess.run(
+            command, env=os.environ | env, capture_output=True, text=True, check=False
+        )
+        assert came.returncode == 0, came.stderr
+        return came.stdout
 
-    asked = subprocess.run(
-        [*command, "plan", *FLEET, "--submit", "--role", "operator", "--json"],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert asked.returncode == 0, asked.stderr
-    (found,) = json.loads(asked.stdout)["plans"]
-    listed = subprocess.run(
-        [*command, "tasks", "list", "--tenant", "acme", "--json"],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    asked = said("plan", *FLEET, "--submit", "--role", "operator", "--json")
+    (found,) = json.loads(asked)["plans"]
+    listed = said("tasks", "list", "--tenant", "acme", "--json")
+    shown = said("tasks", "show", found["task"]["id"])
+    whole = said("tasks", "show", found["task"]["id"], "--whole")
 
-    (task,) = json.loads(listed.stdout)
+    (task,) = json.loads(listed)
     assert (task["id"], task["state"]) == (found["task"]["id"], "awaiting_approval")
     assert task["requested_by"] == "dana"
+    # What a person decides upon is there to be read: what, where, how fast, how risky, who says so.
+    for word in ("Images", "Assets", "Phases", "Taken back if", "Risk", "Gates", "blast radius"):
+        assert word in shown
+    assert all(asset in shown for asset in found["plan"]["phases"][0]["assets"])
+    assert task["digest"] in shown
+    assert "apiVersion" in whole
+    assert "apiVersion" not in shown
