@@ -27,6 +27,11 @@ def metric_source(provider: Provider, *, secrets: Secrets) -> MetricSource:
         from resources.metrics.cloudwatch import CloudWatchMetrics
 
         return CloudWatchMetrics(region=provider.region, url=provider.url, secrets=found)
+    if provider.kind == "custom":
+        from resources.metrics.custom import CustomMetrics
+
+        return CustomMetrics(provider.url, secrets=found)
     raise Rejected(
-        f"There is no metrics provider {provider.kind}; use prometheus, cloudwatch or datadog."
+        f"There is no metrics provider {provider.kind}; "
+        "use prometheus, cloudwatch, datadog or custom."
     )

@@ -1,4 +1,4 @@
-"""What every metric source promises: a fake, Prometheus, CloudWatch and Datadog."""
+"""What every metric source promises: a fake, Prometheus, CloudWatch, Datadog and a custom one."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from qlrf_pipelines.domain.canary import Provider
 from qlrf_pipelines.domain.errors import Denied, Rejected, Truncated, Unavailable
 from qlrf_pipelines.ports.metrics import MetricSource, NoSeries, Series
 from resources.metrics.cloudwatch import CloudWatchMetrics
+from resources.metrics.custom import CustomMetrics
 from resources.metrics.datadog import DatadogMetrics
 from resources.metrics.prometheus import PrometheusMetrics
 from resources.metrics.providers import metric_source
@@ -22,6 +23,7 @@ from tests.fakes.metrics import (
     MISSING,
     FakeMetrics,
     MetricsServer,
+    custom_double,
     datadog_double,
     prometheus,
     prometheus_missing,
@@ -50,7 +52,13 @@ class Peer:
 
 @pytest.fixture(
     scope="module",
-    params=["fake", pytest.param("prometheus", marks=pytest.mark.real), "cloudwatch", "datadog"],
+    params=[
+        "fake",
+        pytest.param("prometheus", marks=pytest.mark.real),
+        "cloudwatch",
+        "datadog",
+        "custom",
+    ],
 )
 def peer(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -61,6 +69,8 @@ def peer(
         yield a_cloudwatch()
     elif request.param == "datadog":
         yield from a_datadog()
+    elif request.param == "custom":
+        yield from a_custom_one()
     else:
         known = FakeMetrics({ODD: lambda at: (at - NOON) / MINUTE, "dead": Unavailable("no")})
         yield Peer(known, ODD, "other", None, None, FakeMetrics({ODD: Unavailable("nobody")}))
@@ -120,6 +130,14 @@ def a_datadog() -> Iterator[Peer]:
         yield Peer(source, known, "avg:other{*}", both, "no query", dead)
 
 
+def a_custom_one() -> Iterator[Peer]:
+    row = [float(i) for i in range(1, 11)]
+    with custom_double({ODD: [row], "both": [row, row]}, start=NOON, step=MINUTE) as server:
+        dead = CustomMetrics(f"http://127.0.0.1:{unused_port()}", secrets={}, timeout=5)
+        source = CustomMetrics(server.url, secrets={"token": "t"})
+        yield Peer(source, ODD, "other", "both", "", dead)
+
+
 def ask(source: MetricSource, query: str) -> Series | NoSeries:
     return source.series(query, start=NOON, end=END, step=MINUTE)
 
@@ -175,6 +193,7 @@ def test_a_refusal_is_told_apart_from_being_down_and_from_a_wrong_query(status, 
         for source in (
             PrometheusMetrics(server.url, secrets={}),
             DatadogMetrics(server.url, secrets=KEYS),
+            CustomMetrics(server.url, secrets={}),
         ):
             with pytest.raises(kind) as raised:
                 ask(source, "up{}")
@@ -187,6 +206,41 @@ def test_what_is_no_answer_is_no_empty_answer(body) -> None:
         ask(PrometheusMetrics(server.url, secrets={}), "up")
     with MetricsServer(lambda *_: (200, body)) as server, pytest.raises(Truncated):
         ask(DatadogMetrics(server.url, secrets=KEYS), "avg:up{*}")
+    with MetricsServer(lambda *_: (200, body)) as server, pytest.raises(Truncated):
+        ask(CustomMetrics(server.url, secrets={}), "up")
+
+
+@pytest.mark.parametrize(
+    ("points", "kind"),
+    [
+        ([[NOON.timestamp() + 120, 1], [NOON.timestamp() + 60, 2]], Truncated),
+        ([[NOON.timestamp() + 60, 1], [NOON.timestamp() + 60, 2]], Truncated),
+        ([[NOON.timestamp() + 60, "much"]], Truncated),
+        ([[NOON.timestamp() + 60, True]], Truncated),
+        ([[1e300, 1]], Truncated),
+        ([[NOON.timestamp() - 60, 1]], Rejected),
+        ([[NOON.timestamp() + 6000, 1]], Rejected),
+    ],
+)
+def test_samples_that_were_not_asked_for_are_never_taken_for_some_that_were(points, kind) -> None:
+    answer = {"series": [{"points": points}]}
+    with MetricsServer(lambda *_: (200, answer)) as server, pytest.raises(kind) as raised:
+        ask(CustomMetrics(server.url, secrets={}), "up")
+    assert type(raised.value) is kind
+
+
+def test_a_custom_server_may_say_that_a_sample_is_no_number() -> None:
+    answer = {"series": [{"points": [[NOON.timestamp() + 60, None]]}]}
+    with MetricsServer(lambda *_: (200, answer)) as server:
+        found = ask(CustomMetrics(server.url, secrets={}), "up")
+
+    assert isinstance(found, Series)
+    assert math.isnan(found.points[0].value)
+
+
+def test_a_custom_server_needs_an_address() -> None:
+    with pytest.raises(Rejected, match="no url"):
+        metric_source(Provider(kind="custom"), secrets=Secrets({}))
 
 
 def test_a_part_of_prometheus_stores_is_no_whole_answer() -> None:
