@@ -23,6 +23,10 @@ class StrategyType(StrEnum):
     MAINTENANCE_WINDOW = "maintenance-window"
 
 
+# The strategies that move in equal batches, and say how much of something may be away at a time.
+BATCHED = (StrategyType.ROLLING, StrategyType.MAINTENANCE_WINDOW)
+
+
 class SourceType(StrEnum):
     """Where the new state comes from."""
 

@@ -20,6 +20,8 @@ from qlrf_pipelines.domain.vocabulary import Environment, Platform, RiskLevel
 
 NO_EXECUTOR = "none"
 TOGETHER = "together"  # the parameter that names what an asset can only be changed with
+# Of what is changed together, how much may be away at a time, and how much more may be there.
+MAX_UNAVAILABLE, MAX_SURGE = "max_unavailable_percent", "max_surge_percent"
 STRATEGY = "strategy"  # the parameter that says how, where it makes another operation of it
 _PRODUCTION_PHASE = 0.2
 _DIGITS = 12
@@ -72,7 +74,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A canary or a wave: its batches, then a time to watch.
+    """A canary or a wave: its batches, then a time to watch, by metrics too if `analysis` says so.
 
     With a `preview`, new sides stand beside the old ones for so long before they get the traffic.
     """
@@ -82,6 +84,7 @@ class Phase:
     batches: tuple[Batch, ...]
     wait: timedelta
     preview: timedelta | None = None
+    analysis: bool = True
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -90,15 +93,24 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A share of the plan's assets that is reached, and how it is watched then."""
+
+    share: float
+    wait: timedelta
+    analysis: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How a change moves: shares are of all the plan's assets.
 
-    `steps` are the shares reached one after the other with the wait after each, the last being
-    everything; `canary` is whether the first step is judged before the others; `preview` is how
-    long new sides stand beside the old ones, None where there are no two.
+    `steps` are the stages reached one after the other, the last being everything; `canary` is
+    whether the first of them is judged before the others; `preview` is how long new sides stand
+    beside the old ones, None where there are no two.
     """
 
-    steps: tuple[tuple[float, timedelta], ...]
+    steps: tuple[Stage, ...]
     batch_share: float
     phase_share: float
     canary: bool
@@ -232,8 +244,16 @@ class Plan:
             "assets": [action.asset for action in phase.actions],
             "batches": [list(batch.assets) for batch in phase.batches],
             "wait_seconds": int(phase.wait.total_seconds()),
-            "health_checks": [dict(check) for check in self.health_checks],
-            "rollback_triggers": [dict(trigger) for trigger in self.rollback_triggers],
+            "health_checks": [
+                dict(check)
+                for check in self.health_checks
+                if phase.analysis or check["type"] != "metric"
+            ],
+            "rollback_triggers": [
+                dict(trigger)
+                for trigger in self.rollback_triggers
+                if phase.analysis or "query" not in trigger
+            ],
             "actions": [action_document(action) for action in phase.actions],
         }
 
@@ -253,9 +273,9 @@ def make_phases(actions: Sequence[Action], pace: Pace, *, production: bool) -> t
     units = _units(actions)
     found: list[Phase] = []
     done = 0
-    for number, (reached, wait) in enumerate(pace.steps):
+    for number, step in enumerate(pace.steps):
         last = number == len(pace.steps) - 1
-        until = total if last else min(total, max(done + 1, math.floor(total * reached)))
+        until = total if last else min(total, max(done + 1, math.floor(total * step.share)))
         while done < until and units:
             chosen = _packed(units, min(largest, until - done))
             done += sum(len(unit) for unit in chosen)
@@ -263,7 +283,14 @@ def make_phases(actions: Sequence[Action], pace: Pace, *, production: bool) -> t
             name = "canary" if canary else f"wave-{len(found) + (0 if pace.canary else 1)}"
             batches = _batches(chosen, together)
             found.append(
-                Phase(name=name, canary=canary, batches=batches, wait=wait, preview=pace.preview)
+                Phase(
+                    name=name,
+                    canary=canary,
+                    batches=batches,
+                    wait=step.wait,
+                    preview=pace.preview,
+                    analysis=step.analysis,
+                )
             )
     return tuple(found)
 

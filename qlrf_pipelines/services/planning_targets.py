@@ -8,13 +8,21 @@ import semver
 from qlrf_pipelines.domain.change_risk import ChangeSize
 from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK
 from qlrf_pipelines.domain.patching import (
+    BATCHED,
     PatchPolicy,
     PatchSelector,
     PatchSource,
     SourceType,
     StrategyType,
 )
-from qlrf_pipelines.domain.plans import STRATEGY, TOGETHER, Action, Operation
+from qlrf_pipelines.domain.plans import (
+    MAX_SURGE,
+    MAX_UNAVAILABLE,
+    STRATEGY,
+    TOGETHER,
+    Action,
+    Operation,
+)
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, ImageStatus, Platform, Severity
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge, Release
@@ -58,7 +66,7 @@ def targets(
             actions.append(found)
         elif found:
             skipped.append(Skipped(asset=asset.key, name=asset.name, why=found))
-    return _whole_groups(knowledge, candidates, actions, skipped)
+    return _whole_groups(knowledge, candidates, actions, skipped, policy)
 
 
 def _whole_groups(
@@ -66,6 +74,7 @@ def _whole_groups(
     candidates: Sequence[Candidate],
     actions: Sequence[Action],
     skipped: list[Skipped],
+    policy: PatchPolicy | None,
 ) -> tuple[list[Action], list[Skipped]]:
     """An Auto Scaling group is replaced as a whole, or not at all: its refresh knows no half."""
     groups = {asset.key: asset.group for asset in candidates}
@@ -84,9 +93,19 @@ def _whole_groups(
             )
             skipped.append(Skipped(asset=action.asset, name=action.name, why=why))
         else:
-            parameters = {**action.parameters, TOGETHER: group}
+            parameters = {**action.parameters, TOGETHER: group, **_within_a_group(policy)}
             kept.append(replace(action, parameters=parameters))
     return kept, skipped
+
+
+def _within_a_group(policy: PatchPolicy | None) -> Mapping[str, str]:
+    """What the strategy allows of a group at a time: it is one unit of the plan, not of itself."""
+    if policy is None or policy.strategy.type not in BATCHED:
+        return {}
+    return {
+        MAX_UNAVAILABLE: str(policy.strategy.max_unavailable_percent),
+        MAX_SURGE: str(policy.strategy.max_surge_percent),
+    }
 
 
 def selected(asset: Candidate, selector: PatchSelector) -> bool:

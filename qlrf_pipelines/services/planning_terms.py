@@ -12,14 +12,15 @@ from qlrf_pipelines.domain.change_risk import ChangeFacts, ChangeRisk, PastChang
 from qlrf_pipelines.domain.evidence import digest
 from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK
 from qlrf_pipelines.domain.patching import (
+    BATCHED,
+    CanaryStep,
     PatchPolicy,
     Rollback,
-    Strategy,
     StrategyType,
     Trigger,
     windows_for,
 )
-from qlrf_pipelines.domain.plans import Action, Operation, Pace
+from qlrf_pipelines.domain.plans import Action, Operation, Pace, Stage
 from qlrf_pipelines.domain.schedules import Span, next_span
 from qlrf_pipelines.domain.vocabulary import (
     AssetState,
@@ -37,7 +38,6 @@ _LONGEST_SUMMARY = 1000
 _OPPOSITE = {"less-than": "greater-than", "greater-than": "less-than"}
 # Where an executor takes snapshots before it patches.
 _SNAPSHOTS = (Platform.AWS,)
-_BATCHED = (StrategyType.ROLLING, StrategyType.MAINTENANCE_WINDOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +130,15 @@ def pace(
     strategy = None if policy is None else policy.strategy
     kind = StrategyType.CANARY if strategy is None else strategy.type
     canary = permission.canary or kind is StrategyType.CANARY
-    steps = _steps(strategy, risk)
+    steps = _steps(policy, risk)
     if kind is StrategyType.CANARY:
-        first = steps[0][0]
         if permission.mode is Mode.CANARY_ONLY:
-            steps = ((min(first, permission.canary_assets / total), steps[0][1]), *steps[1:])
+            first = min(steps[0].share, permission.canary_assets / total)
+            steps = (replace(steps[0], share=first), *steps[1:])
     elif canary:
-        steps = ((min(_CANARY, steps[0][0]), steps[0][1]), *steps)
+        steps = (replace(steps[0], share=min(_CANARY, steps[0].share)), *steps)
     share = risk.batch_share
-    if strategy is not None and kind in _BATCHED:
+    if strategy is not None and kind in BATCHED:
         share = min(share, strategy.max_unavailable_percent / 100)
     return Pace(
         steps=steps,
@@ -149,22 +149,27 @@ def pace(
     )
 
 
-def _steps(strategy: Strategy | None, risk: ChangeRisk) -> tuple[tuple[float, timedelta], ...]:
-    """The shares reached, each with its wait; no wait is shorter than the risk asks for."""
-    if strategy is None:
-        return ((_CANARY, risk.wait), (1.0, risk.wait))
+def _steps(policy: PatchPolicy | None, risk: ChangeRisk) -> tuple[Stage, ...]:
+    """The shares reached, each watched no shorter than risk asks for and its analysis takes."""
+    if policy is None:
+        return (Stage(share=_CANARY, wait=risk.wait), Stage(share=1.0, wait=risk.wait))
+    strategy = policy.strategy
+    watch = max(risk.wait, policy.analysis.lasts) if policy.analysis.metrics else risk.wait
     if strategy.type in (StrategyType.IMMEDIATE, StrategyType.BLUE_GREEN):
-        return ((1.0, risk.wait),)
+        return (Stage(share=1.0, wait=watch),)
+    if strategy.type is StrategyType.CANARY and strategy.steps:
+        return tuple(_step(one, watch if one.analysis else risk.wait) for one in strategy.steps)
     if strategy.type is StrategyType.CANARY:
         initial = strategy.initial_percent / 100
-        steps = strategy.steps
-        if not steps:
-            return ((initial, risk.wait), (1.0, risk.wait))
-        return tuple((step.percent / 100, max(step.pause, risk.wait)) for step in steps)
+        return (Stage(share=initial, wait=watch), Stage(share=1.0, wait=watch))
     percent = min(strategy.max_unavailable_percent, int(risk.batch_share * 100))
     reached = [*range(percent, 100, percent), 100]
-    wait = max(strategy.pause_between_batches, risk.wait)
-    return tuple((share / 100, wait) for share in reached)
+    wait = max(strategy.pause_between_batches, watch)
+    return tuple(Stage(share=share / 100, wait=wait) for share in reached)
+
+
+def _step(step: CanaryStep, watch: timedelta) -> Stage:
+    return Stage(share=step.percent / 100, wait=max(step.pause, watch), analysis=step.analysis)
 
 
 def approvals(
@@ -312,7 +317,7 @@ def strategy(policy: PatchPolicy | None) -> dict[str, str]:
         return {"type": StrategyType.CANARY.value, "initial_percent": "10"}
     plan, back = policy.strategy, policy.rollback
     found = {"type": plan.type.value, "source": policy.source.type.value}
-    if plan.type in _BATCHED:
+    if plan.type in BATCHED:
         found |= {
             "max_unavailable_percent": str(plan.max_unavailable_percent),
             "max_surge_percent": str(plan.max_surge_percent),

@@ -15,6 +15,7 @@ from qlrf_pipelines.domain.plans import (
     Operation,
     Pace,
     Plan,
+    Stage,
     image_diff,
     make_phases,
     phase_bound,
@@ -27,11 +28,17 @@ WAIT = timedelta(minutes=5)
 SHARES = st.floats(0.01, 1)
 PACES = st.builds(
     Pace,
-    steps=st.lists(st.tuples(SHARES, st.just(WAIT)), min_size=1, max_size=5).map(tuple),
+    steps=st.lists(st.builds(Stage, share=SHARES, wait=st.just(WAIT)), min_size=1, max_size=5).map(
+        tuple
+    ),
     batch_share=SHARES,
     phase_share=SHARES,
     canary=st.booleans(),
 )
+
+
+def stages(*shares: float) -> tuple[Stage, ...]:
+    return tuple(Stage(share=share, wait=WAIT) for share in shares)
 
 
 def actions(count: int) -> list[Action]:
@@ -52,7 +59,7 @@ def actions(count: int) -> list[Action]:
 
 
 def a_plan(count: int = 10, **parts: Any) -> Plan:
-    pace = Pace(steps=((0.1, WAIT), (1.0, WAIT)), batch_share=0.5, phase_share=1, canary=True)
+    pace = Pace(steps=stages(0.1, 1.0), batch_share=0.5, phase_share=1, canary=True)
     usual: dict[str, Any] = {
         "tenant": "acme",
         "type": "drift_plan",
@@ -122,14 +129,13 @@ def test_only_the_first_phase_is_a_canary(count: int, pace: Pace) -> None:
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [1]), (3, [1, 1, 1]), (4, [1, 1, 1, 1])])
 def test_a_small_production_fleet_moves_one_by_one(count: int, expected: Sequence[int]) -> None:
-    pace = Pace(steps=((0.1, WAIT), (1.0, WAIT)), batch_share=0.5, phase_share=1, canary=True)
+    pace = Pace(steps=stages(0.1, 1.0), batch_share=0.5, phase_share=1, canary=True)
 
     assert sizes(count, pace) == expected
 
 
 def test_a_step_too_large_for_production_becomes_several_phases() -> None:
-    steps = tuple((share, WAIT) for share in (0.05, 0.25, 0.5, 1.0))
-    pace = Pace(steps=steps, batch_share=0.5, phase_share=1, canary=True)
+    pace = Pace(steps=stages(0.05, 0.25, 0.5, 1.0), batch_share=0.5, phase_share=1, canary=True)
 
     assert sizes(100, pace) == [5, 20, 20, 5, 20, 20, 10]
     assert sizes(100, pace, production=False) == [5, 20, 25, 50]

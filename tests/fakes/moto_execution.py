@@ -146,6 +146,7 @@ def _extend_refreshes(world: Execution) -> None:
             "Status": "Pending",
             "PercentageComplete": 0,
             "DesiredConfiguration": self._get_param("DesiredConfiguration"),
+            "Preferences": self._get_param("Preferences"),
             "left": world.refresh_polls,
         }
         known.insert(0, made)

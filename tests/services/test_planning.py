@@ -11,6 +11,9 @@ from qlrf_pipelines.domain.datasets import CONTROL_RESULTS
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.patching import (
+    Analysis,
+    CanaryStep,
+    Metric,
     PatchSelector,
     PatchSla,
     PatchSource,
@@ -18,6 +21,7 @@ from qlrf_pipelines.domain.patching import (
     SourceType,
     Strategy,
     StrategyType,
+    Unit,
 )
 from qlrf_pipelines.domain.schedules import Span, Weekday, WeeklyWindow, clock_time
 from qlrf_pipelines.domain.tasks import TaskState
@@ -399,3 +403,45 @@ def test_an_approval_lasts_until_the_window_closes_and_is_not_asked_for_later() 
     assert requirement.valid_for == timedelta(days=6, hours=4)
     with pytest.raises(Refused, match="has closed"):
         submit_plan(world, made)
+
+
+def errors(*, lasts: int = 45) -> Analysis:
+    metric = Metric(
+        name="errors",
+        type="error-rate",
+        query="errors",
+        comparison="less-than",
+        threshold=0.01,
+        unit=Unit.RATIO,
+        provider="prometheus",
+    )
+    return Analysis(metrics=(metric,), lasts=timedelta(minutes=lasts))
+
+
+def test_no_phase_is_watched_for_less_than_its_analysis_takes() -> None:
+    kept = policy(analysis=errors(lasts=45))
+
+    made = planned(world_of(*fleet(4), policies=(kept,)), policy="maintenance")
+
+    assert {phase["wait_seconds"] for phase in made.document["phases"]} == {45 * 60}
+
+
+def test_a_step_without_analysis_is_watched_without_its_metrics() -> None:
+    minute = timedelta(minutes=1)
+    steps = (
+        CanaryStep(percent=10, pause=minute, analysis=False),
+        CanaryStep(percent=100, pause=minute),
+    )
+    strategy = Strategy(type=StrategyType.CANARY, steps=steps)
+    kept = policy(analysis=errors(), strategy=strategy)
+
+    made = planned(world_of(*fleet(4), policies=(kept,)), policy="maintenance")
+
+    blind, *watched = made.document["phases"]
+    assert blind["wait_seconds"] < 45 * 60
+    assert {check["type"] for check in blind["health_checks"]} == {"cloud-status"}
+    assert {t["metric"] for t in blind["rollback_triggers"]} == {"failure_share"}
+    for phase in watched:
+        assert "metric" in {check["type"] for check in phase["health_checks"]}
+        assert "errors" in {t["metric"] for t in phase["rollback_triggers"]}
+    assert made.denials == ()

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from qlrf_pipelines.domain.patching import PatchPolicy, PatchSelector, Strategy, StrategyType
 from qlrf_pipelines.domain.vocabulary import DriftVerdict
 from qlrf_pipelines.services.planning import make_plans
 from qlrf_pipelines.services.planning_request import PlanRequest
 from tests.fakes.approvals import ACME
-from tests.fakes.drifted import drifted, machine, world_of
+from tests.fakes.drifted import drifted, machine, policy, world_of
 
 
 def member(number: int, group: str = "web", **facts: Any) -> dict[str, Any]:
@@ -15,9 +16,16 @@ def member(number: int, group: str = "web", **facts: Any) -> dict[str, Any]:
     return made | {"tags": sorted(tags)} | facts
 
 
-def planned(*assets: dict[str, Any], drift: list[dict[str, Any]] | None = None) -> Any:
-    world = world_of(*assets, drift=drift)
-    request = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
+def planned(
+    *assets: dict[str, Any],
+    drift: list[dict[str, Any]] | None = None,
+    under: PatchPolicy | None = None,
+) -> Any:
+    world = world_of(*assets, drift=drift, policies=() if under is None else (under,))
+    chosen: dict[str, Any] = {"families": ("ql-base-linux",)}
+    if under is not None:
+        chosen = {"policy": under.name}
+    request = PlanRequest(tenant=ACME, requested_by="rita", **chosen)
     return make_plans(world, request, engine=world.policy, contract=world.plan_contract)
 
 
@@ -45,3 +53,15 @@ def test_half_a_group_is_not_changed_and_it_is_said() -> None:
     [left] = found.skipped
     assert left.name == "web-0"
     assert "replaced as a whole, and 1 of its machines" in left.why
+
+
+def test_a_group_moves_inside_as_its_policy_says() -> None:
+    strategy = Strategy(type=StrategyType.ROLLING, max_unavailable_percent=25, max_surge_percent=50)
+    wanted = policy(selector=PatchSelector(), strategy=strategy)
+    found = planned(member(0), member(1), machine(2, "staging"), under=wanted)
+
+    [plan] = found.plans
+    parameters = {a.name: dict(a.parameters) for a in plan.plan.actions}
+    bounds = {"max_unavailable_percent": "25", "max_surge_percent": "50"}
+    assert parameters["web-0"] == {"together": "111122223333:us-east-1:web", **bounds}
+    assert parameters["web-2"] == {}

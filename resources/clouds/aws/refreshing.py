@@ -11,9 +11,11 @@ from typing import Any
 
 from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.operations import Operation, Progress
+from qlrf_pipelines.domain.plans import MAX_SURGE, MAX_UNAVAILABLE
 from resources.clouds.aws.hands import Hands
 from resources.clouds.aws.said import failed, succeeded, under_way
 
+_AWAY = "10"
 GOING = ("Pending", "InProgress", "Baking")
 ENDING = ("Cancelling", "RollbackInProgress")
 Group = Mapping[str, Any]
@@ -91,14 +93,13 @@ def _is_ours(operation: Operation, refresh: Mapping[str, Any]) -> bool:
 
 def _start(hands: Hands, before: Group, version: str, operation: Operation) -> Progress:
     wanted = {"LaunchTemplateId": before["template"], "Version": version}
-    minimum = int(operation.parameters.get("min_healthy_percent", "90"))
     # Not repeated by the SDK, yet safe to repeat: a second one is refused while one goes on.
     answer = hands.once(
         "autoscaling",
         "start_instance_refresh",
         AutoScalingGroupName=before["name"],
         DesiredConfiguration={"LaunchTemplate": wanted},
-        Preferences={"MinHealthyPercentage": minimum, "SkipMatching": True},
+        Preferences=_preferences(operation),
     )
     name = answer["InstanceRefreshId"]
     return under_way(
@@ -106,6 +107,17 @@ def _start(hands: Hands, before: Group, version: str, operation: Operation) -> P
         seconds=30,
         checkpoint={"refresh": name},
     )
+
+
+def _preferences(operation: Operation) -> dict[str, Any]:
+    """How many instances may be away at a time, and how many more may run meanwhile."""
+    away = int(operation.parameters.get(MAX_UNAVAILABLE, _AWAY))
+    more = int(operation.parameters.get(MAX_SURGE, "0"))
+    # AWS takes bounds that lie at most 100 % apart: then fewer may be away.
+    bounds = {"MinHealthyPercentage": max(100 - away, more)}
+    if more:
+        bounds["MaxHealthyPercentage"] = 100 + more
+    return {**bounds, "SkipMatching": True}
 
 
 def _going(refresh: Mapping[str, Any]) -> Progress:

@@ -1,5 +1,6 @@
 """Auto Scaling groups: one refresh for a group, found again, taken back."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,34 @@ def test_all_assets_of_a_group_are_one_refresh(moto: MotoAws, operator: Operator
     assert [progress.status for progress in done] == [Status.SUCCEEDED] * SIZE
     assert moto.execution.effects["start_instance_refresh"] == 1
     assert template_image(moto, group_of(moto)["LaunchTemplate"]["Version"]) == wanted[0].image
+
+
+@pytest.mark.parametrize(
+    ("given", "bounds"),
+    [
+        ({}, {"MinHealthyPercentage": 90}),
+        ({"max_unavailable_percent": "25"}, {"MinHealthyPercentage": 75}),
+        (
+            {"max_unavailable_percent": "25", "max_surge_percent": "50"},
+            {"MinHealthyPercentage": 75, "MaxHealthyPercentage": 150},
+        ),
+        # AWS refuses bounds more than 100 % apart.
+        (
+            {"max_unavailable_percent": "100", "max_surge_percent": "40"},
+            {"MinHealthyPercentage": 40, "MaxHealthyPercentage": 140},
+        ),
+    ],
+)
+def test_as_many_are_away_and_more_as_the_policy_says(
+    moto: MotoAws, operator: Operator, given: dict[str, str], bounds: dict[str, int]
+) -> None:
+    (wanted, *_) = replacements(moto, operator, a_group(moto))
+
+    carry_out(operator, replace(wanted, parameters=given))
+
+    (refresh,) = moto.execution.refreshes["web"]
+    asked = {name: int(value) for name, value in refresh["Preferences"].items() if "Perc" in name}
+    assert asked == bounds
 
 
 def test_each_old_instance_is_stood_for_by_another_new_one(
