@@ -25,6 +25,7 @@ from typing import Any
 from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.domain.estate import Connector, Estate, Tenant, TenantId
 from qlrf_pipelines.domain.operations import (
+    NEW_SIDE,
     Health,
     HealthReport,
     Operation,
@@ -91,6 +92,9 @@ class FolderCloud(Executor, Operator):
                 return Progress(status=Status.UNKNOWN, detail="nobody knows whether it was sent")
             self._do(operation, effect)
         self._reached("")
+        if operation.kind in (OperationKind.START_BESIDE, OperationKind.SWITCH):
+            new = _new(operation.target.id)
+            return Progress(status=Status.SUCCEEDED, detail="done", asset_id=new)
         return Progress(status=Status.SUCCEEDED, detail="done")
 
     def _cannot_tell(self, operation: Operation) -> bool:
@@ -101,15 +105,21 @@ class FolderCloud(Executor, Operator):
         named = f"{operation.kind} {operation.target.id}"
         if operation.kind is OperationKind.REPLACE_WITH_IMAGE:
             self._set(operation.target.id, str(operation.image))
+        elif operation.kind is OperationKind.START_BESIDE:
+            self._set(_new(operation.target.id), str(operation.image))
+        elif operation.kind is OperationKind.SWITCH:
+            assert operation.parameters[NEW_SIDE] == _new(operation.target.id)
+            self._set(operation.target.id, self.image(_new(operation.target.id)))
         elif operation.kind is OperationKind.RESTORE:
             self._set(operation.target.id, str(operation.before["image"]))
+            (self.folder / "images" / _new(operation.target.id)).unlink(missing_ok=True)
         fresh = self.folder / f"{operation.token}.{os.getpid()}.{threading.get_ident()}"
         fresh.write_text(named)
         os.link(fresh, effect)  # whole or not at all, and never over another one
 
     def _set(self, name: str, image: str) -> None:
         path = self.folder / "images" / name
-        fresh = path.with_suffix(f".{threading.get_ident()}")
+        fresh = self.folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
         fresh.write_text(image)
         fresh.replace(path)
 
@@ -125,6 +135,11 @@ class FolderCloud(Executor, Operator):
 
     def address(self, target: Target) -> str | None:
         return None
+
+
+def _new(name: str) -> str:
+    """The new side of a machine; what the machine itself is said to have is what serves."""
+    return f"{name}+new"
 
 
 class Mortal:

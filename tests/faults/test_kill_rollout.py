@@ -17,7 +17,7 @@ from qlrf_pipelines.domain.evidence import verify_chain
 from qlrf_pipelines.domain.rollout import ENDED, Rollout
 from qlrf_pipelines.services import rollouts
 from tests.faults.killed_rollout import ACME, FRAGILE, SICK, FolderCloud, world_of
-from tests.services.rollout_house import House, as_engineer, phase, plan
+from tests.services.rollout_house import House, as_engineer, phase, plan, two_sides
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ class Street:
             text=True,
         )
 
-    def begin(self, *kinds: str) -> "Begun":
+    def begin(self, *kinds: str, sides: int = 1) -> "Begun":
         """A rollout over machines of these kinds: the first one is the canary."""
         self.count += 1
         names = [f"i-{self.count}-{n}-{kind}" for n, kind in enumerate(kinds)]
@@ -67,12 +67,14 @@ class Street:
             "fail_policy": "abort",
         }
         quick = {"health_checks": [{"type": "cloud-status", "interval_seconds": 0.01}]}
-        document = plan(
-            phase("canary", [names[:1]], wait=0, **quick),
-            phase("wave-1", [names[1:3], names[3:]], wait=0, **quick),
-            hooks=[hook],
-            id=f"p-{self.count}",
-        )
+        if sides == 2:
+            phases = [two_sides("wave-1", [names[:3], names[3:]], preview=0, wait=0, **quick)]
+        else:
+            phases = [
+                phase("canary", [names[:1]], wait=0, **quick),
+                phase("wave-1", [names[1:3], names[3:]], wait=0, **quick),
+            ]
+        document = plan(*phases, hooks=[hook], id=f"p-{self.count}")
         return Begun(self, names, document)
 
     def driver(self, rollout: str, *, point: int = 0, seed: int = 0) -> int:
@@ -124,13 +126,12 @@ class Begun:
         lines = (self.street.folder / "log").read_text().splitlines()
         return [parts for line in lines if (parts := line.split())[2] in self.names]
 
-    def effects(self) -> Counter[str]:
+    def effects(self, *kinds: str) -> Counter[str]:
         """How often each machine was really changed, whatever the token."""
         files = (self.street.folder / "effects").iterdir()
         said = [path.read_text().split() for path in files]
-        return Counter(
-            name for kind, name in said if kind == "replace_with_image" and name in self.names
-        )
+        wanted = kinds or ("replace_with_image", "switch")
+        return Counter(name for kind, name in said if kind in wanted and name in self.names)
 
     def check(self) -> None:
         """What holds of every rollout that came to its end, however often its drivers died."""
@@ -192,6 +193,31 @@ def test_a_driver_killed_on_the_way_back_is_followed_by_one_that_brings_all_back
         assert ended.state == "rolled_back"
         begun.check()
     assert died > len(BACK) * 0.8
+
+
+@pytest.mark.parametrize("sick", [False, True], ids=["forward", "back"])
+def test_a_driver_killed_between_two_sides_leaves_one_that_serves(
+    street: Street, sick: bool
+) -> None:
+    died = 0
+    for point in range(2, 80, 7):
+        begun = street.begin("a", "b", SICK if sick else "c", "d", sides=2)
+
+        died += begun.drive(point=point, seed=point) == -signal.SIGKILL
+        ended = begun.drive_to_its_end()
+
+        assert ended.state == ("rolled_back" if sick else "completed")
+        begun.check()
+        assert max(begun.effects("start_beside").values()) == 1
+        images = street.cloud.folder / "images"
+        if sick:
+            assert begun.effects("switch") == {}  # it was found before anything had traffic
+            assert not [path for path in images.iterdir() if path.name.endswith("+new")]
+        else:
+            assert set(begun.effects("switch")) == set(begun.names)
+            for path in images.iterdir():
+                path.unlink()
+    assert died >= 6
 
 
 @pytest.mark.parametrize("seed", range(4))
