@@ -20,7 +20,7 @@ from qlrf_pipelines.domain.estate import (
 from qlrf_pipelines.domain.patching import PatchPolicy
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
 from resources.canary import provider_of
-from resources.estate_notifications import build_place
+from resources.estate_notifications import build_place, build_subscription
 from resources.estate_patches import build_changes, build_policy
 from resources.estate_recovery import build_pair, build_plan, build_site
 from resources.estate_rules import moment
@@ -69,6 +69,7 @@ def _tenant(value: dict[str, Any]) -> Tenant:
         changes=build_changes(spec.get("changes", {})),
         metrics=tuple(provider_of(item) for item in spec.get("metrics", ())),
         notifications=tuple(build_place(item) for item in spec.get("notifications", ())),
+        subscriptions=tuple(build_subscription(item) for item in spec.get("subscriptions", ())),
     )
 
 

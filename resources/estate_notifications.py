@@ -1,9 +1,10 @@
-"""Where a tenant's messages go: what the schema cannot say, and the places as values."""
+"""Where messages go and who hears of what: what schemas cannot say, and both as values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qlrf_pipelines.domain.channels import Channel, Place, Smtp, Tls, is_web
+from qlrf_pipelines.domain.channels import Channel, Place, Smtp, Tls, find_place, is_web
+from qlrf_pipelines.domain.patching import Notification
 from qlrf_pipelines.domain.problems import Problem
 from resources.estate_contracts import Contract
 
@@ -34,6 +35,13 @@ def build_place(value: Mapping[str, Any]) -> Place:
             tls=Tls(smtp.get("tls", Tls.STARTTLS)),
         ),
         credentials=dict(value.get("credentials", {})),
+    )
+
+
+def build_subscription(value: Mapping[str, Any]) -> Notification:
+    """One listener of a valid tenant."""
+    return Notification(
+        channel=value["channel"], target=value["target"], events=tuple(value["events"])
     )
 
 
@@ -117,23 +125,59 @@ def _mail(
         )
 
 
-def find_listener_problems(contract: Contract) -> Iterator[Problem]:
-    """Everything wrong in whom a policy tells that its schema allows."""
-    for index in range(contract.count("spec", "notifications")):
-        place = ("spec", "notifications", index, "target")
+def find_listener_problems(contract: Contract, listed: str = "notifications") -> Iterator[Problem]:
+    """Everything wrong in whom a policy or a tenant tells that its schema allows."""
+    for index in range(contract.count("spec", listed)):
+        place = ("spec", listed, index, "target")
         channel, target = contract.get(*place[:-1], "channel"), contract.get(*place)
         if not isinstance(target, str):
             continue
         if target.startswith(("env:", "file:")):
+            whose = "policy" if listed == "notifications" else "subscription"
             yield contract.document.problem(
                 place,
-                "is a reference, and a policy holds none",
+                f"is a reference, and a {whose} holds none",
                 remedy="name it here, and put the reference into the tenant's notifications",
             )
         elif channel == Channel.EMAIL and not is_mail(target):
             yield contract.document.problem(
                 place, f'is "{target}", which is no address', remedy="write one, as ops@example.com"
             )
+        elif listed == "subscriptions" and isinstance(channel, str):
+            yield from _unreached(contract, place, Channel(channel), target)
+
+
+def find_subscription_problems(contract: Contract) -> Iterator[Problem]:
+    """Everything wrong in whom a tenant tells that its schema allows; each has to be reached."""
+    yield from find_listener_problems(contract, "subscriptions")
+    seen: dict[tuple[object, object], int] = {}
+    for index in range(contract.count("spec", "subscriptions")):
+        place = ("spec", "subscriptions", index)
+        named = contract.get(*place, "channel"), contract.get(*place, "target")
+        line = contract.document.line_of(place)
+        if None not in named and named in seen:
+            yield contract.document.problem(
+                place,
+                f'is {named[0]} "{named[1]}", as line {seen[named]} is',
+                remedy="name all of its events in one of the two",
+            )
+        seen.setdefault(named, line)
+
+
+def _unreached(
+    contract: Contract, place: tuple[str | int, ...], channel: Channel, target: str
+) -> Iterator[Problem]:
+    at = [("spec", "notifications", i) for i in range(contract.count("spec", "notifications"))]
+    given = [(contract.get(*one, "channel"), contract.get(*one, "target")) for one in at]
+    if any(of not in _FIELDS for of, _ in given):
+        return  # what is wrong with a place is said there
+    places = [Place(channel=Channel(of), target=str(named or "")) for of, named in given]
+    if find_place(places, channel, target) is None:
+        yield contract.document.problem(
+            place,
+            f'is {channel} "{target}", and no place of this tenant is for it',
+            remedy=f"add one to spec.notifications: {{channel: {channel}, target: '{target}', …}}",
+        )
 
 
 def is_mail(text: str) -> bool:

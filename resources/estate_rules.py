@@ -8,7 +8,11 @@ from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import ImageStatus
 from resources.estate_contracts import Contract
-from resources.estate_notifications import find_listener_problems, find_place_problems
+from resources.estate_notifications import (
+    find_listener_problems,
+    find_place_problems,
+    find_subscription_problems,
+)
 from resources.estate_patch_rules import (
     find_change_problems,
     find_patch_problems,
@@ -46,6 +50,7 @@ def _within(contract: Contract) -> Iterator[Problem]:
         yield from _folded_values(contract)
         yield from find_change_problems(contract)
         yield from find_place_problems(contract)
+        yield from find_subscription_problems(contract)
     elif contract.kind == "GoldenImage":
         yield from _versions(contract)
         yield from find_windows_problems(contract)

@@ -1,23 +1,19 @@
-"""From evidence to messages: what rollouts wrote is told to whom their policies name."""
+"""From evidence to messages: what happened is told to whom policies and tenants name."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 
 import dagster as dg
 
-from qlrf_pipelines.domain.channels import Place
 from qlrf_pipelines.domain.errors import QlrfError
-from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.estate import Estate, TenantId
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.notifications import (
-    Places,
-    at_rest,
-    deliver,
-    queue_news,
-    queue_progress,
-)
+from qlrf_pipelines.services.news import Estates, queue_news, written_to
+from qlrf_pipelines.services.news_spans import queue_progress, queue_reviews
+from qlrf_pipelines.services.notifications import at_rest, deliver
 from sensors.approvals import in_turn
 
 SECONDS = 10
@@ -30,7 +26,7 @@ BUDGET = timedelta(seconds=15)
 class Cursor:
     """How far each tenant's ledger was read, who is at rest since which step, and whose turn it is.
 
-    A tenant at rest is not looked at until its tasks take another step.
+    A tenant at rest is not looked at until its tasks or drills take another step.
     """
 
     seen: Mapping[str, int] = field(default_factory=dict)
@@ -60,11 +56,11 @@ class Told:
 
 def tell(world: World, cursor: Cursor, *, budget: timedelta = BUDGET) -> Told:
     """Look at the tenants in turn; one tenant's trouble is said and stops no other one."""
-    newest = world.tasks.tenants()
+    estate: Estates = cache(world.estate.load)  # once per tick, and again if it cannot be read
+    newest = _newest(world, estate)
     stop_at = world.clock.now() + budget
     seen = {name: seq for name, seq in cursor.seen.items() if name in newest}
     rest = {name: seq for name, seq in cursor.rest.items() if name in newest}
-    places = _places(world)
     sent = lost = 0
     said: list[str] = []
     turn = ""
@@ -76,10 +72,11 @@ def tell(world: World, cursor: Cursor, *, budget: timedelta = BUDGET) -> Told:
         tenant = TenantId(name)
         rest.pop(name, None)
         try:
-            news = queue_news(world, tenant, after=seen.get(name, 0))
+            news = queue_news(world, tenant, estate, after=seen.get(name, 0))
             seen[name] = news.seq
             queue_progress(world, tenant)
-            came = deliver(world, tenant, places, limit=PER_TENANT, stop_at=stop_at)
+            queue_reviews(world, tenant, estate)
+            came = deliver(world, tenant, estate, limit=PER_TENANT, stop_at=stop_at)
             # The number was read before everything else: a later step wakes the tenant again.
             if not news.more and at_rest(world, tenant):
                 rest[name] = newest[tenant]
@@ -89,33 +86,31 @@ def tell(world: World, cursor: Cursor, *, budget: timedelta = BUDGET) -> Told:
         sent, lost = sent + came.sent, lost + len(came.lost)
         said += [f"Given up: {one}" for one in came.lost]
         said += [f"Tried again later: {one}" for one in came.failed]
+        said += [f"Not sent: {one}" for one in came.obsolete]
     return Told(
         cursor=Cursor(seen=seen, rest=rest, turn=turn), sent=sent, lost=lost, said=tuple(said)
     )
 
 
-def _places(world: World) -> Places:
-    """Each tenant's places; the estate is read once, and only if there is something to send."""
-    found: dict[TenantId, Sequence[Place]] = {}
-
-    def of(tenant: TenantId) -> Sequence[Place]:
-        if not found:
-            found.update({one.name: one.notifications for one in world.estate.load().tenants})
-        return found.get(tenant, ())
-
-    return of
+def _newest(world: World, estate: Estates) -> Mapping[TenantId, int]:
+    """Every tenant of whom something can be told; no alarm is written without an estate."""
+    try:
+        declared = estate()
+    except QlrfError:
+        declared = Estate()
+    return written_to(world, declared)
 
 
 @dg.sensor(
     name="notifications",
     minimum_interval_seconds=SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people and systems how rollouts go, as their policies ask for.",
+    description="Tells people and systems of rollouts, approvals and drills, as contracts ask for.",
 )
 def notifications(
     context: dg.SensorEvaluationContext, world: dg.ResourceParam[World]
 ) -> dg.SkipReason:
-    """Queue what is new, send what is due; a rollout never waits for it."""
+    """Queue what is new, send what is due; nothing ever waits for it."""
     came = tell(world, Cursor.read(context.cursor))
     for line in came.said:
         context.log.warning(line)

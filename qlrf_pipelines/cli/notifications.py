@@ -1,4 +1,4 @@
-"""`qlrf notifications`: who was told of rollouts, what waits, and whether a channel works."""
+"""`qlrf notifications`: who was told of what, what waits, and whether a channel works."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,15 @@ from qlrf_pipelines.cli.people import Who, person_options
 from qlrf_pipelines.domain.channels import Channel
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.messages import Event
 from qlrf_pipelines.domain.notifications import Note, NoteState
 from qlrf_pipelines.domain.roles import Permission, may
 from qlrf_pipelines.settings import Settings
 
 _COLUMNS = (
     "tenant",
-    "rollout",
+    "about",
+    "subject",
     "event",
     "channel",
     "target",
@@ -30,7 +32,7 @@ _COLUMNS = (
 
 @click.group("notifications")
 def group() -> None:
-    """See who was told of rollouts and what could not be sent; try a channel."""
+    """See who was told of rollouts, approvals and drills, and what was not sent; try a channel."""
 
 
 @group.command("list")
@@ -55,7 +57,7 @@ def list_command(
         as_json=as_json,
         columns=_COLUMNS,
         title="Notifications",
-        empty="Nobody was told anything yet; policies say who is to hear of what.",
+        empty="Nobody was told anything yet; policies and tenants say who is to hear of what.",
     )
 
 
@@ -64,7 +66,8 @@ def _facts(note: Note) -> Mapping[str, Any]:
     return {
         "tenant": message.tenant,
         "key": note.key,
-        "rollout": message.rollout,
+        "about": message.about.value,
+        "subject": message.subject,
         "event": message.event.value,
         "channel": note.channel.value,
         "target": note.target,
@@ -86,22 +89,42 @@ def _facts(note: Note) -> Mapping[str, Any]:
 @click.option(
     "--channel", required=True, type=click.Choice([c.value for c in Channel]), help="Which one."
 )
-@click.option("--target", required=True, help="The target, as a policy would name it.")
+@click.option("--target", required=True, help="The target, as a policy or tenant would name it.")
+@click.option(
+    "--event",
+    type=click.Choice([e.value for e in Event]),
+    default=Event.STARTED.value,
+    show_default=True,
+    help="Sent as if it were this one.",
+)
 @json_option
 @person_options
 def test_command(
-    settings: Settings, *, who: Who, tenant: str, channel: str, target: str, as_json: bool
+    settings: Settings,
+    *,
+    who: Who,
+    tenant: str,
+    channel: str,
+    target: str,
+    event: str,
+    as_json: bool,
 ) -> None:
     """Send one message that says it is a trial, and show what came back.
 
-    Nothing is kept of it, and it is not tried again. PagerDuty opens an incident of severity info.
+    Nothing is kept of it, and it is not tried again. PagerDuty opens an incident of the event's
+    severity; `completed`, `approval_decided` and `drill_completed` resolve one instead.
     """
     from qlrf_pipelines.services.notifications import try_channel
 
     if not may(who.role, Permission.EXECUTE_ROLLOUT):
         raise Refused(f"{who.name} is {who.role}: channels are tried by engineers and admins.")
     message, said = try_channel(
-        wiring.live(settings), TenantId(tenant), Channel(channel), target, by=who.name
+        wiring.live(settings),
+        TenantId(tenant),
+        Channel(channel),
+        target,
+        by=who.name,
+        event=Event(event),
     )
     if as_json:
         emit_json({"sent": True, "said": said, "token": message.token, **message.document()})

@@ -13,6 +13,8 @@ from qlrf_pipelines.domain.roles import Permission, Role, may, person
 from qlrf_pipelines.domain.vocabulary import RiskLevel
 
 DAY = timedelta(hours=24)
+# After that long without a review of a broken glass, no other one is broken.
+REVIEW_WITHIN = timedelta(hours=72)
 # Who speaks for the platform where nobody has to be asked: this and the mode that allows it.
 AUTONOMY = "autonomy:"
 

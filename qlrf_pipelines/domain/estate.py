@@ -9,7 +9,7 @@ from qlrf_pipelines.domain.autonomy import AutonomyRules
 from qlrf_pipelines.domain.canary import Provider
 from qlrf_pipelines.domain.change_risk import RiskRule
 from qlrf_pipelines.domain.channels import Place
-from qlrf_pipelines.domain.patching import PatchPolicy
+from qlrf_pipelines.domain.patching import Notification, PatchPolicy
 from qlrf_pipelines.domain.recovery_plans import DrPair, RecoveryPlan, Site
 from qlrf_pipelines.domain.tenancy import TenantId as TenantId
 from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageStatus, Platform
@@ -69,7 +69,10 @@ class ChangeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One customer: its connectors, metrics and places of messages, and the rules it set itself."""
+    """One customer: its connectors, metrics and places of messages, and the rules it set itself.
+
+    `subscriptions` is who hears of its approvals and drills, by those places.
+    """
 
     name: TenantId
     display_name: str
@@ -80,6 +83,7 @@ class Tenant:
     changes: ChangeRules = field(default_factory=ChangeRules)
     metrics: tuple[Provider, ...] = ()
     notifications: tuple[Place, ...] = ()
+    subscriptions: tuple[Notification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

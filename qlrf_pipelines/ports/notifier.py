@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 from qlrf_pipelines.domain.channels import Place
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 
 
 class Notifier(ABC):

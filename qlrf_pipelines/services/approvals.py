@@ -12,6 +12,7 @@ from qlrf_pipelines.domain.approval import (
     AUTONOMY,
     DAY,
     NO_CONDITIONS,
+    REVIEW_WITHIN,
     Conditions,
     Decision,
     DecisionKind,
@@ -36,7 +37,6 @@ from qlrf_pipelines.domain.tasks import (
 from qlrf_pipelines.ports.world import World
 
 EXECUTE = "execute"
-REVIEW_WITHIN = timedelta(hours=72)
 LARGEST = 4 * 2**20
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from qlrf_pipelines.domain.channels import Channel
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import NewEntry
-from qlrf_pipelines.domain.notifications import Note, NoteState, read_message
+from qlrf_pipelines.domain.messages import read_message
+from qlrf_pipelines.domain.notifications import Note, NoteState
 from qlrf_pipelines.ports.outbox import Outbox
 from resources.database import faults
 from resources.database.ledger import extend

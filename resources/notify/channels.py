@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from qlrf_pipelines.domain.channels import Channel, Place
 from qlrf_pipelines.domain.errors import QlrfError, Rejected, Unavailable
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 from qlrf_pipelines.ports.notifier import Notifier
 from resources.notify.http import SECONDS
 from resources.secrets import Secrets

@@ -10,7 +10,7 @@ from email.policy import SMTP
 
 from qlrf_pipelines.domain.channels import Smtp, Tls
 from qlrf_pipelines.domain.errors import Denied, QlrfError, Rejected, Unavailable
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 
 
 def letter(message: Message, *, smtp: Smtp, to: str) -> EmailMessage:

@@ -4,16 +4,29 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from qlrf_pipelines.domain.notifications import Event, Message
+from qlrf_pipelines.domain.messages import Event, Message
 from resources.notify.http import TOKEN, post
 
+_BLUE, _YELLOW, _GREEN, _ORANGE, _RED = "#1d76db", "#d4a72c", "#1a7f37", "#bc4c00", "#cf222e"
 _COLOURS: Mapping[Event, str] = {
-    Event.STARTED: "#1d76db",
-    Event.PROGRESS: "#1d76db",
-    Event.PAUSED: "#d4a72c",
-    Event.COMPLETED: "#1a7f37",
-    Event.FAILED: "#cf222e",
-    Event.ROLLBACK: "#bc4c00",
+    Event.STARTED: _BLUE,
+    Event.PROGRESS: _BLUE,
+    Event.PAUSED: _YELLOW,
+    Event.COMPLETED: _GREEN,
+    Event.FAILED: _RED,
+    Event.ROLLBACK: _ORANGE,
+    Event.APPROVAL_REQUESTED: _YELLOW,
+    Event.APPROVAL_REMINDER: _YELLOW,
+    Event.APPROVAL_DECIDED: _BLUE,
+    Event.APPROVAL_EXPIRED: _ORANGE,
+    Event.GLASS_BROKEN: _ORANGE,
+    Event.DRILL_STARTED: _BLUE,
+    Event.DRILL_WAITING: _YELLOW,
+    Event.DRILL_HELD: _RED,
+    Event.DRILL_COMPLETED: _GREEN,
+    Event.DRILL_FAILED: _RED,
+    Event.DRILL_DUE: _YELLOW,
+    Event.RPO_AT_RISK: _ORANGE,
 }
 
 

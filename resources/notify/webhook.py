@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 from resources.hooks import EVENT, SIGNATURE
 from resources.notify.http import TOKEN, post
 

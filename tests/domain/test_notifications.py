@@ -7,15 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qlrf_pipelines.domain.channels import Channel, Place, find_place
-from qlrf_pipelines.domain.notifications import (
-    STEPS,
-    Event,
-    NoteState,
-    after_failure,
-    plain,
-    read_message,
-)
+from qlrf_pipelines.domain.messages import Event, plain, read_message
+from qlrf_pipelines.domain.notifications import NoteState, after_failure
 from qlrf_pipelines.domain.rollout import ENDED, NEXT
+from qlrf_pipelines.domain.rollout_news import STEPS
 from tests.fakes.clock import NOON
 from tests.fakes.messages import message, note
 

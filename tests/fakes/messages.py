@@ -5,7 +5,8 @@ from typing import Any
 
 from qlrf_pipelines.domain.channels import Channel
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.notifications import Event, Message, Note
+from qlrf_pipelines.domain.messages import About, Event, Message
+from qlrf_pipelines.domain.notifications import Note
 from tests.fakes.clock import NOON
 
 ACME = TenantId("acme")
@@ -18,7 +19,8 @@ def message(**parts: Any) -> Message:
         "event": Event.ROLLBACK,
         "tenant": ACME,
         "environment": "production",
-        "rollout": "t-1",
+        "about": About.ROLLOUT,
+        "subject": "t-1",
         "policy": "critical-security",
         "digest": "0123456789ab",
         "says": "is being rolled back",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from qlrf_pipelines.domain.channels import Place
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 from qlrf_pipelines.ports.notifier import Notifier
 
 

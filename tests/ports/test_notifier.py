@@ -11,7 +11,7 @@ import pytest
 
 from qlrf_pipelines.domain.channels import Channel, Place, Smtp, Tls
 from qlrf_pipelines.domain.errors import Denied, Rejected, Unavailable
-from qlrf_pipelines.domain.notifications import Message
+from qlrf_pipelines.domain.messages import Message
 from qlrf_pipelines.ports.notifier import Notifier
 from resources.notify.channels import ChannelNotifier
 from resources.secrets import Secrets

@@ -9,7 +9,8 @@ import pytest
 
 from qlrf_pipelines.domain.errors import Denied, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import Estate, Tenant, TenantId
-from qlrf_pipelines.domain.notifications import Message, Note, NoteState
+from qlrf_pipelines.domain.messages import Message
+from qlrf_pipelines.domain.notifications import Note, NoteState
 from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.services.claims import finish
 from sensors.notifications import BUDGET, Cursor, notifications

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qlrf_pipelines.domain.notifications import listeners
+from qlrf_pipelines.domain.news import listeners
 from qlrf_pipelines.services import planning_terms, rollouts
 from resources.estate import FolderEstate
 from sensors.notifications import Cursor, tell

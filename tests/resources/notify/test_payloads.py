@@ -9,7 +9,7 @@ import pytest
 
 from qlrf_pipelines.domain.channels import Smtp
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.notifications import Event, Message, compose
+from qlrf_pipelines.domain.messages import About, Event, Message, compose
 from resources.notify import mail, pagerduty, slack, webhook
 from tests.fakes.clock import NOON
 from tests.fakes.messages import ACME, message
@@ -26,9 +26,11 @@ def hostile() -> Message:
     return compose(
         key="acme:7:slack:#ops",
         event=Event.FAILED,
+        about=About.ROLLOUT,
         tenant=ACME,
-        rollout="t-1",
-        document={"environment": "prod\r\nBcc: x@example.com", "policy": "<!here>"},
+        subject="t-1",
+        environment="prod\r\nBcc: x@example.com",
+        policy="<!here>",
         digest="f" * 64,
         says="has failed",
         reason=HOSTILE,
@@ -83,8 +85,10 @@ def test_every_event_has_its_colour_and_its_severity(event: Event) -> None:
 
 def test_a_rollout_is_one_incident_and_its_end_resolves_it() -> None:
     failed = pagerduty.payload(message(event=Event.FAILED, key="a"), routing_key="k")
-    completed = pagerduty.payload(message(event=Event.COMPLETED, key="b"), routing_key="k")
-    other = pagerduty.payload(message(event=Event.FAILED, rollout="t-2"), routing_key="k")
+    completed = pagerduty.payload(
+        message(event=Event.COMPLETED, key="b", resolves=True), routing_key="k"
+    )
+    other = pagerduty.payload(message(event=Event.FAILED, subject="t-2"), routing_key="k")
 
     assert (failed["event_action"], completed["event_action"]) == ("trigger", "resolve")
     assert failed["dedup_key"] == completed["dedup_key"] != other["dedup_key"]
