@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 from qlrf_pipelines.cli.notifications import group
 from qlrf_pipelines.domain.errors import Denied, NotFound, QlrfError, Refused, Rejected
-from qlrf_pipelines.domain.notifications import sent
+from qlrf_pipelines.domain.notifications import outlived, sent
 from resources.database.outbox import SqlOutbox
 from resources.database.sessions import Sessions
 from tests.fakes.approvals import ACME
 from tests.fakes.clock import NOON
 from tests.fakes.contracts import issue_estate
-from tests.fakes.messages import note
+from tests.fakes.messages import note, request
 from tests.fakes.web import Service, service
 
 ANN = ("--as", "ann", "--role", "engineer")
@@ -68,6 +68,14 @@ def test_a_trial_is_sent_once_and_says_what_came_back(qlrf: Any, web: Service) -
     assert found["reason"] == "asked for by ann"
 
 
+def test_a_trial_can_be_of_any_event(qlrf: Any, web: Service) -> None:
+    found = json.loads(trial(qlrf, "--event", "approval_requested", *ANN, "--json").stdout)
+
+    text = json.loads(web.heard[0][2])["text"]
+    assert text.startswith("Task trial of acme in no environment is a trial")
+    assert (found["event"], found["about"]) == ("approval_requested", "task")
+
+
 def test_a_channel_that_refuses_is_an_error_that_names_no_secret(qlrf: Any, web: Service) -> None:
     web.status = 403
 
@@ -94,14 +102,24 @@ def test_an_unknown_tenant_or_place_is_named(qlrf: Any, web: Service) -> None:
 def test_the_list_shows_what_was_told_and_what_waits(qlrf: Any, postgres: Any) -> None:
     sessions = Sessions(postgres.settings)
     outbox = SqlOutbox(sessions)
-    outbox.add(ACME, [note("a"), note("b")])
+    outbox.add(ACME, [note("a"), note("b"), replace(note("c"), message=request(key="c"))])
+    (asked, *_) = outbox.list(ACME)
+    outbox.keep(ACME, outlived(asked, now=NOON))
     outbox.keep(ACME, sent(note("a"), "200 ok", now=NOON))
     sessions.close()
 
     found = json.loads(qlrf("list", "--tenant", "acme", "--json").stdout)
     waiting = json.loads(qlrf("list", "-t", "acme", "--state", "waiting", "--json").stdout)
 
-    assert [(one["key"], one["state"]) for one in found] == [("b", "waiting"), ("a", "sent")]
+    assert [(one["key"], one["state"]) for one in found] == [
+        ("c", "obsolete"),
+        ("b", "waiting"),
+        ("a", "sent"),
+    ]
+    assert [(one["about"], one["subject"]) for one in found[:2]] == [
+        ("task", "t-1"),
+        ("rollout", "t-1"),
+    ]
     assert [one["key"] for one in waiting] == ["b"]
     assert waiting[0]["event"] == "rollback"
     assert "acme" in qlrf("list", "-t", "acme").stdout

@@ -1,5 +1,6 @@
 """What a message says, however hostile its words are, and how long it is tried."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,12 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qlrf_pipelines.domain.channels import Channel, Place, find_place
-from qlrf_pipelines.domain.messages import Event, plain, read_message
+from qlrf_pipelines.domain.messages import (
+    OF_APPROVALS,
+    OF_ROLLOUTS,
+    OF_TENANTS,
+    About,
+    Event,
+    about,
+    plain,
+    read_message,
+)
 from qlrf_pipelines.domain.notifications import NoteState, after_failure
 from qlrf_pipelines.domain.rollout import ENDED, NEXT
 from qlrf_pipelines.domain.rollout_news import STEPS
 from tests.fakes.clock import NOON
-from tests.fakes.messages import message, note
+from tests.fakes.messages import message, note, request
 
 OPS = Place(channel=Channel.SLACK, target="#ops")
 OTHERS = Place(channel=Channel.SLACK)
@@ -63,6 +73,37 @@ def test_a_message_is_read_as_it_was_kept(event: Event, reason: str) -> None:
     told = message(event=event, reason=reason)
 
     assert read_message(told.document()) == told
+
+
+def test_a_request_is_read_as_it_was_kept_whatever_order_its_facts_came_back_in() -> None:
+    told = request()
+    kept = json.loads(json.dumps(told.document(), sort_keys=True))
+
+    assert read_message(kept) == told
+    assert read_message(kept).lines == told.lines
+
+
+@pytest.mark.parametrize("event", [Event.COMPLETED, Event.FAILED])
+def test_a_message_that_was_kept_before_there_were_others_is_of_a_rollout(event: Event) -> None:
+    told = message(event=event, resolves=event is Event.COMPLETED)
+    new = ("about", "subject", "facts", "only_while", "resolves")
+    kept = {name: value for name, value in told.document().items() if name not in new}
+
+    assert read_message(kept) == told
+
+
+def test_every_event_is_of_a_rollout_or_of_what_tenants_subscribe_to() -> None:
+    assert sorted([*OF_ROLLOUTS, *OF_TENANTS]) == sorted(Event)
+    assert {event for event in Event if about(event) is About.ROLLOUT} == set(OF_ROLLOUTS)
+    assert {event for event in Event if about(event) is About.TASK} == set(OF_APPROVALS)
+
+
+def test_a_broken_glass_is_a_matter_of_its_own() -> None:
+    asked, decided = request(), request(event=Event.APPROVAL_DECIDED)
+    broken = request(event=Event.GLASS_BROKEN)
+
+    assert asked.incident == decided.incident != broken.incident
+    assert asked.incident != message().incident  # a task is not the rollout of its name
 
 
 def test_the_token_is_the_keys_and_fits_a_header() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from qlrf_pipelines.domain.channels import Channel
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.messages import About, Event, Message
+from qlrf_pipelines.domain.messages import About, Event, Message, OnlyWhile
 from qlrf_pipelines.domain.notifications import Note
 from tests.fakes.clock import NOON
 
@@ -29,6 +29,27 @@ def message(**parts: Any) -> Message:
         "at": NOON,
     }
     return Message(**(given | parts))
+
+
+def request(**parts: Any) -> Message:
+    """At noon, rita asks acme for the approval of a change of twelve assets."""
+    given: dict[str, Any] = {
+        "event": Event.APPROVAL_REQUESTED,
+        "about": About.TASK,
+        "policy": "",
+        "says": "asks for approval",
+        "reason": "",
+        "assets": {"planned": 12},
+        "facts": {
+            "what": "Change 12 production assets",
+            "asked_by": "rita",
+            "risk": "high, 61.5 of 100",
+            "until": "2026-11-02T12:00:00Z",
+            "approvals": "0 of 2: 2 more from engineer or higher, not the requester",
+        },
+        "only_while": OnlyWhile.AWAITING_APPROVAL,
+    }
+    return message(**(given | parts))
 
 
 def note(key: str = "acme:7:slack:#ops", **parts: Any) -> Note:

@@ -13,13 +13,14 @@ from qlrf_pipelines.domain.notifications import (
     after_failure,
     given_up,
     lost_entry,
+    outlived,
     sent,
 )
 from qlrf_pipelines.ports.outbox import Outbox
 from qlrf_pipelines.ports.world import World
 from tests.fakes.approvals import ACME, BETA
 from tests.fakes.clock import NOON
-from tests.fakes.messages import note
+from tests.fakes.messages import note, request
 from tests.fakes.world import fake_world
 
 LATER = NOON + timedelta(hours=1)
@@ -106,6 +107,19 @@ def test_what_is_lost_is_lost_once_with_its_evidence(world, outbox):
     kinds = [kept.kind for kept in world.ledger.entries(ACME)]
     assert kinds == ["notification_lost"]
     assert verify_chain(world.ledger.entries(ACME)) == 1
+
+
+def test_what_was_not_true_any_more_ends_without_evidence(world, outbox):
+    outbox.add(ACME, [replace(note(), message=request())])
+    (kept,) = outbox.list(ACME)
+    over = outlived(kept, now=LATER)
+
+    assert outbox.keep(ACME, over)
+    assert not outbox.keep(ACME, sent(kept, "ok", now=LATER))
+
+    assert list(outbox.list(ACME, states=[NoteState.OBSOLETE])) == [over]
+    assert list(outbox.due(ACME, now=LATER, limit=10)) == []
+    assert list(world.ledger.entries(ACME)) == []
 
 
 def test_what_nobody_queued_is_not_kept(world, outbox):

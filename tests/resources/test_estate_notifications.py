@@ -1,10 +1,12 @@
 """Where messages go is checked before it is needed, and no secret is shown."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qlrf_pipelines.domain.channels import Channel, Tls
+from qlrf_pipelines.domain.messages import OF_PLANS, OF_ROLLOUTS, OF_TENANTS
 from resources.estate import FolderEstate
 from tests.fakes.contracts import issue_estate, problems
 from tests.tools.check import CONTRACTS
@@ -27,6 +29,12 @@ def with_places(folder: Path, text: str) -> Path:
     return issue_estate(folder, tenants__acme=f"{head}  notifications:\n{text}\n")
 
 
+def with_subscription(folder: Path, listener: str, places: str = "") -> Path:
+    head = "apiVersion: qlrf/v1\nkind: Tenant\nmetadata: {name: acme}\nspec:\n"
+    text = f"{head}{places}  subscriptions:\n    - {listener}\n"
+    return issue_estate(folder, tenants__acme=text)
+
+
 def said(folder: Path) -> list[str]:
     return [f"{problem.field}: {problem.message}" for problem in problems(folder)]
 
@@ -40,6 +48,104 @@ def test_the_example_says_how_everybody_is_reached() -> None:
     assert (mail.smtp.port, mail.smtp.tls) == (587, Tls.STARTTLS)
     references = [ref for place in acme.notifications for ref in place.credentials.values()]
     assert all(reference.startswith("env:") for reference in references)
+
+
+def test_the_example_says_who_hears_of_approvals_and_drills() -> None:
+    (acme, _) = FolderEstate(CONTRACTS / "examples").load().tenants
+
+    heard = {event for one in acme.subscriptions for event in one.events}
+    assert {"approval_requested", "approval_reminder", "drill_failed"} <= heard
+
+
+def enums(name: str) -> list[list[str]]:
+    def of(part: object) -> list[list[str]]:
+        if isinstance(part, dict):
+            own = [part["enum"]] if part.get("description") == "An event." else []
+            return own + [found for value in part.values() for found in of(value)]
+        return []
+
+    return of(json.loads((CONTRACTS / f"{name}.schema.json").read_text()))
+
+
+def test_contracts_name_the_events_there_are() -> None:
+    assert enums("tenant") == [[event.value for event in OF_TENANTS]]
+    policies = [event.value for event in (*OF_ROLLOUTS, *OF_PLANS)]
+    assert enums("patch_policy") == enums("plan") == [policies]
+
+
+SLACK = '  notifications:\n    - {channel: slack, target: "#ops", credentials: {url: "env:U"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("listener", "field", "message"),
+    [
+        (
+            '{channel: slack, target: "#elsewhere", events: [glass_broken]}',
+            "target",
+            'is slack "#elsewhere", and no place of this tenant is for it',
+        ),
+        (
+            "{channel: pagerduty, target: on-call, events: [drill_held]}",
+            "target",
+            'is pagerduty "on-call", and no place of this tenant is for it',
+        ),
+        (
+            '{channel: slack, target: "env:HOOK", events: [drill_held]}',
+            "target",
+            "is a reference, and a subscription holds none",
+        ),
+        (
+            "{channel: email, target: ops, events: [drill_held]}",
+            "target",
+            'is "ops", which is no address',
+        ),
+        (
+            '{channel: teams, target: "#ops", events: [drill_held]}',
+            "channel",
+            'is "teams", which is not one of: slack, email, webhook, pagerduty',
+        ),
+        ('{channel: slack, target: "#ops", events: [started]}', "events[0]", 'is "started"'),
+        ('{channel: slack, target: "#ops", events: []}', "events", "is empty"),
+    ],
+)
+def test_a_subscription_nobody_could_hear_is_refused_with_its_place(
+    tmp_path: Path, listener: str, field: str, message: str
+) -> None:
+    folder = with_subscription(tmp_path, listener, SLACK)
+
+    (problem,) = problems(folder)
+
+    assert problem.field == f"spec.subscriptions[0].{field}"
+    assert problem.message.startswith(message)
+    assert problem.file.endswith("acme.yaml")
+    assert problem.line == 8
+    assert problem.remedy
+
+
+def test_a_listener_is_subscribed_once(tmp_path: Path) -> None:
+    one = '{channel: slack, target: "#ops", events: [drill_held]}'
+    folder = with_subscription(tmp_path, f"{one}\n    - {one.replace('held', 'due')}", SLACK)
+
+    (message,) = said(folder)
+
+    assert message == 'spec.subscriptions[1]: is slack "#ops", as line 8 is'
+
+
+def test_a_webhook_that_is_an_address_needs_no_place(tmp_path: Path) -> None:
+    listener = '{channel: webhook, target: "https://x.example/qlrf", events: [drill_failed]}'
+
+    (acme,) = FolderEstate(with_subscription(tmp_path, listener)).load().tenants
+
+    assert [one.events for one in acme.subscriptions] == [("drill_failed",)]
+
+
+def test_what_is_wrong_with_a_place_is_said_once(tmp_path: Path) -> None:
+    listener = '{channel: slack, target: "#ops", events: [drill_failed]}'
+    places = '  notifications:\n    - {channel: pigeon, target: "#ops"}\n'
+
+    (message,) = said(with_subscription(tmp_path, listener, places))
+
+    assert message.startswith("spec.notifications[0].channel: ")
 
 
 def test_a_secret_written_out_is_refused_and_not_repeated(tmp_path: Path) -> None:

@@ -20,11 +20,14 @@ from qlrf_pipelines.domain.patching import (
     StrategyType,
 )
 from qlrf_pipelines.domain.roles import Role
-from qlrf_pipelines.services import approvals
+from qlrf_pipelines.domain.vocabulary import Environment
+from qlrf_pipelines.services import approvals, drills
 from qlrf_pipelines.services.claims import claim
 from sensors.notifications import Cursor
 from tests.fakes.approvals import ACME, BETA, need
 from tests.fakes.clock import NOON
+from tests.fakes.drill_house import DrillHouse
+from tests.fakes.drilled import plan
 from tests.services.gated import PLAN, Gate, subscriber
 
 ASKED = ("approval_requested", "approval_reminder", "approval_expired")
@@ -91,6 +94,27 @@ def test_a_document_that_is_no_plan_says_that_nobody_rated_it() -> None:
     assert found["Assets"] == found["Environment"] == "not named in the document"
     assert found["Risk"] == "not rated"
     assert "Policy" not in found
+
+
+def test_the_gate_of_a_drill_says_what_would_be_moved_and_that_it_takes_two_admins() -> None:
+    house = DrillHouse(plan=plan(environment=Environment.PRODUCTION))
+    gate = Gate()
+    asked = drills.proposal_of(house.world, ACME, house.start())
+    gate.ask(
+        dict(asked.document),
+        title=asked.title,
+        kind=asked.kind,
+        requirement=asked.requirement,
+        context=asked.context,
+    )
+
+    (message,) = gate.told()
+
+    found = lines(message)
+    assert message.environment == "production"
+    assert found["What"] == "full drill of orders by orders-full"
+    assert (found["Assets"], found["Risk"]) == ("1 members", "not rated")
+    assert found["Approvals"] == "0 of 2: 2 more from admin or higher, not the requester"
 
 
 @pytest.mark.parametrize(

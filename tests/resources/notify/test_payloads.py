@@ -12,7 +12,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.messages import About, Event, Message, compose
 from resources.notify import mail, pagerduty, slack, webhook
 from tests.fakes.clock import NOON
-from tests.fakes.messages import ACME, message
+from tests.fakes.messages import ACME, message, request
 from tests.fakes.web import service
 
 SMTP = Smtp(host="mail.example.com", sender="qlrf@example.com")
@@ -64,6 +64,32 @@ def test_slack_shows_what_happened_in_plain_text() -> None:
     ]
 
 
+def test_slack_shows_who_decides_what_until_when() -> None:
+    sent = slack.payload(request())
+
+    (block,) = sent["attachments"][0]["blocks"]
+    assert sent["text"] == "Task t-1 of acme in production asks for approval"
+    assert block["text"]["text"].splitlines() == [
+        "What: Change 12 production assets",
+        "Assets: 12 planned",
+        "Risk: high, 61.5 of 100",
+        "Digest: 0123456789ab",
+        "Asked by: rita",
+        "Until: 2026-11-02T12:00:00Z",
+        "Approvals: 0 of 2: 2 more from engineer or higher, not the requester",
+        "When: 2026-11-01T12:00:00Z",
+        "Look: qlrf tasks show t-1 --tenant acme",
+    ]
+
+
+def test_no_message_can_be_decided_in() -> None:
+    sent = slack.payload(request())
+
+    assert {block["type"] for block in sent["attachments"][0]["blocks"]} == {"section"}
+    assert "accessory" not in json.dumps(sent)
+    assert "links" not in pagerduty.payload(request(), routing_key="k")
+
+
 def test_hostile_words_mention_nobody_in_slack_and_link_nowhere() -> None:
     sent = slack.payload(hostile())
 
@@ -97,6 +123,23 @@ def test_a_rollout_is_one_incident_and_its_end_resolves_it() -> None:
     assert failed["payload"]["source"] == "acme"
 
 
+def test_a_decision_resolves_the_incident_of_its_request_and_no_broken_glass() -> None:
+    def sent(event: Event, **parts: Any) -> dict[str, Any]:
+        return pagerduty.payload(request(event=event, **parts), routing_key="k")
+
+    asked, reminded = sent(Event.APPROVAL_REQUESTED), sent(Event.APPROVAL_REMINDER)
+    decided = sent(Event.APPROVAL_DECIDED, resolves=True)
+    glass, reviewed = sent(Event.GLASS_BROKEN), sent(Event.GLASS_BROKEN, resolves=True)
+
+    assert asked["event_action"] == reminded["event_action"] == glass["event_action"] == "trigger"
+    assert decided["event_action"] == reviewed["event_action"] == "resolve"
+    assert asked["dedup_key"] == reminded["dedup_key"] == decided["dedup_key"]
+    assert glass["dedup_key"] == reviewed["dedup_key"] != asked["dedup_key"]
+    assert asked["payload"]["severity"] == "warning"
+    assert asked["payload"]["summary"].endswith("asks for approval: Change 12 production assets")
+    assert asked["payload"]["custom_details"]["Until"] == "2026-11-02T12:00:00Z"
+
+
 def test_a_summary_is_never_longer_than_pagerduty_takes() -> None:
     sent = pagerduty.payload(message(reason="x" * 5000), routing_key="k")
 
@@ -111,6 +154,16 @@ def test_a_mail_is_plain_text_with_the_same_id_for_ever() -> None:
     assert "Look: qlrf rollouts show t-1 --tenant acme" in first.get_content()
     assert first["Message-ID"] == again["Message-ID"]
     assert first["Auto-Submitted"] == "auto-generated"
+
+
+def test_a_mail_that_asks_says_what_and_until_when() -> None:
+    letter = mail.letter(request(), smtp=SMTP, to="ops@example.com")
+
+    assert letter["Subject"] == "[QL-RF] Task t-1 of acme in production asks for approval"
+    assert letter["X-QLRF-Event"] == "approval_requested"
+    text = letter.get_content()
+    assert "Approvals: 0 of 2: 2 more from engineer or higher, not the requester\n" in text
+    assert "Look: qlrf tasks show t-1 --tenant acme\n" in text
 
 
 def test_hostile_words_add_no_header_and_no_recipient_to_a_mail() -> None:
@@ -154,6 +207,21 @@ def test_a_webhook_s_receiver_can_verify_who_sent_it() -> None:
     assert headers["X-QLRF-Signature"] == f"sha256={signed}"
     assert headers["X-QLRF-Event"] == "rollback"
     assert json.loads(body) == message().document()
+
+
+def test_a_webhook_is_sent_a_request_with_all_its_facts() -> None:
+    with service() as web:
+        webhook.send(request(), url=web.url, secret=None, what="it", seconds=5)
+
+    found = json.loads(web.heard[0][2])
+    assert (found["event"], found["about"], found["subject"]) == (
+        "approval_requested",
+        "task",
+        "t-1",
+    )
+    assert found["facts"]["until"] == "2026-11-02T12:00:00Z"
+    assert "rollout" not in found
+    assert message().document()["rollout"] == "t-1"
 
 
 def test_without_a_secret_a_webhook_is_not_signed() -> None:
