@@ -63,7 +63,7 @@ def news_of(entry: Entry, record: Record, document: Document) -> News | None:
     if entry.content.get("unattended") and entry.kind in ("approval_requested", "approval_revised"):
         return None
     events, says = _TOLD[entry.kind]
-    said = _Said.of(entry, record)
+    said = _Moment.of(entry, record)
     scope = _scope(document.content)
     asks = events[0] in _ASKS
     message = compose(
@@ -103,7 +103,7 @@ def _reason(entry: Entry) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
+class _Moment:
     """What the moment of an entry adds to its words."""
 
     says: str = ""
@@ -112,7 +112,7 @@ class _Said:
     review: bool = False
 
     @classmethod
-    def of(cls, entry: Entry, record: Record) -> "_Said":
+    def of(cls, entry: Entry, record: Record) -> "_Moment":
         came = _came_to(record, entry)
         pending = came if isinstance(came, Pending) else None
         if entry.kind == "approval_reminded":
@@ -129,7 +129,7 @@ class _Said:
         return cls(says=_approved(entry), pending=pending)
 
     @classmethod
-    def _reminded(cls, entry: Entry, pending: Pending | None) -> "_Said":
+    def _reminded(cls, entry: Entry, pending: Pending | None) -> "_Moment":
         number = f" (reminder {entry.content.get('times', '?')})"
         if entry.content.get("state") == TaskState.PLANNED:
             says = f"still waits for the change that was asked for{number}"
@@ -180,7 +180,7 @@ def _came_to(record: Record, entry: Entry, *, now: datetime | None = None) -> ob
 
 
 def _facts(
-    entry: Entry, record: Record, scope: "_Scope", *, said: _Said, asks: bool
+    entry: Entry, record: Record, scope: "_Scope", *, said: _Moment, asks: bool
 ) -> dict[str, str]:
     task = record.task
     found = {"what": task.title, "asked_by": task.requested_by}
