@@ -89,6 +89,8 @@ class _Reader:
         self._record = cache(lambda task: record_of(world, tenant, task))
         self._documents = cache(lambda task: world.tasks.documents(tenant, task))
         self._drill = cache(lambda drill: _drill_of(world, tenant, drill))
+        self._subscribed = cache(lambda: subscribers(estate(), tenant))
+        self._of_policies = cache(lambda: _of_any_policy(estate(), tenant))
 
     def notes(self, entry: Entry) -> Iterator[Note]:
         """A message to everybody who wants to hear of an entry."""
@@ -115,9 +117,9 @@ class _Reader:
 
     def _of_approval(self, entry: Entry) -> Iterator[Note]:
         events = approval_news.events_of(entry.kind)
-        mine = wanted(subscribers(self._estate(), self._tenant), events)
-        of_policies = wanted(_of_any_policy(self._estate(), self._tenant), events)
-        record = self._record(entry.subject) if mine or of_policies else None
+        mine = wanted(self._subscribed(), events)
+        somebody = mine or wanted(self._of_policies(), events)
+        record = self._record(entry.subject) if somebody else None
         if record is None:
             return
         document = self._revision(record, entry)
@@ -138,7 +140,7 @@ class _Reader:
         return next((one for one in made if one.revision == number), record.document)
 
     def _of_recovery(self, entry: Entry, event: Event) -> Iterator[Note]:
-        mine = wanted(subscribers(self._estate(), self._tenant), [event])
+        mine = wanted(self._subscribed(), [event])
         if not mine:
             return
         if event in OF_RECOVERY_PLANS:
@@ -184,9 +186,9 @@ def of_policy(
     )
 
 
-def _of_any_policy(estate: Estate, tenant: TenantId) -> Iterator[Notification]:
-    for policy in estate.patches_of(tenant):
-        yield from wanted(policy.notifications, OF_PLANS)
+def _of_any_policy(estate: Estate, tenant: TenantId) -> list[Notification]:
+    heard = (one for policy in estate.patches_of(tenant) for one in policy.notifications)
+    return wanted(heard, OF_PLANS)
 
 
 def record_of(world: World, tenant: TenantId, task: str) -> Record | None:
