@@ -240,7 +240,8 @@ def _assets(content: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tup
         yield "planned", total
     elif isinstance(groups, list | tuple) and all(isinstance(one, list | tuple) for one in groups):
         chosen = len(only) if isinstance(only, list | tuple) else 0
-        yield "members", chosen or sum(len(one) for one in groups)
+        count = chosen or sum(len(one) for one in groups)
+        yield "member" if count == 1 else "members", count
 
 
 def review_reminder(record: Record, broken: Decision, *, key: str, now: datetime) -> Message:

@@ -82,7 +82,7 @@ def test_the_gate_of_a_drill_says_what_would_be_moved_and_that_it_takes_two_admi
     found = lines(message)
     assert message.environment == "production"
     assert found["What"] == "full drill of orders by orders-full"
-    assert (found["Assets"], found["Risk"]) == ("1 members", "not rated")
+    assert (found["Assets"], found["Risk"]) == ("1 member", "not rated")
     assert found["Approvals"] == "0 of 2: 2 more from admin or higher, not the requester"
 
 
