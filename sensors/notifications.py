@@ -3,20 +3,21 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.domain.estate import Estate, TenantId
 from qlrf_pipelines.ports.world import World
-from qlrf_pipelines.services.news import Estates, queue_news, written_to
+from qlrf_pipelines.services.news import Estates, Read, queue_news, written_to
 from qlrf_pipelines.services.news_spans import queue_progress, queue_reviews
 from qlrf_pipelines.services.notifications import at_rest, deliver
 from sensors.approvals import in_turn
 
 SECONDS = 10
 PER_TENANT = 20
+PAGES = 20
 # A tick begins nothing more after this long: the next one goes on with the tenant whose turn it is.
 BUDGET = timedelta(seconds=15)
 
@@ -71,7 +72,7 @@ def tell(world: World, cursor: Cursor, *, budget: timedelta = BUDGET) -> Told:
         tenant = TenantId(name)
         rest.pop(name, None)
         try:
-            news = queue_news(world, tenant, estate, after=seen.get(name, 0))
+            news = _read_on(world, tenant, estate, after=seen.get(name, 0), stop_at=stop_at)
             seen[name] = news.seq
             queue_progress(world, tenant)
             queue_reviews(world, tenant, estate)
@@ -89,6 +90,18 @@ def tell(world: World, cursor: Cursor, *, budget: timedelta = BUDGET) -> Told:
     return Told(
         cursor=Cursor(seen=seen, rest=rest, turn=turn), sent=sent, lost=lost, said=tuple(said)
     )
+
+
+def _read_on(
+    world: World, tenant: TenantId, estate: Estates, *, after: int, stop_at: datetime
+) -> Read:
+    """Read to the end, or far: a week of other evidence may lie before a request for approval."""
+    read = queue_news(world, tenant, estate, after=after)
+    for _ in range(PAGES - 1):
+        if not read.more or world.clock.now() >= stop_at:
+            break
+        read = queue_news(world, tenant, estate, after=read.seq)
+    return read
 
 
 def _once(load: Estates) -> Estates:

@@ -31,7 +31,8 @@ from qlrf_pipelines.domain.patching import Notification
 from qlrf_pipelines.domain.tasks import Document, Record
 from qlrf_pipelines.ports.world import World
 
-ENTRIES = 500
+# As many as the ledger reads at once.
+ENTRIES = 1000
 # The estate as it is now; asked for only when something depends on it.
 Estates = Callable[[], Estate]
 

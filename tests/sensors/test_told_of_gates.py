@@ -6,12 +6,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.jobs.approval import Approval, await_approval, executing
 from qlrf_pipelines.jobs.approved_change import approved_change
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.gate import Proposal
+from qlrf_pipelines.services.news import ENTRIES
 from sensors.approvals import expiry_sweep
-from sensors.notifications import notifications
+from sensors.notifications import PAGES, notifications
 from tests.fakes.approvals import ACME, need
 from tests.services.gated import Gate
 
@@ -89,6 +91,32 @@ def test_a_run_that_waits_for_people_reaches_them_and_reminds_them(station: Stat
         f"Task {task.id} of acme asks for approval",
         f"Task {task.id} of acme still asks for approval (reminder 1)",
     ]
+
+
+def test_a_week_of_other_evidence_does_not_delay_a_request(station: Station) -> None:
+    now = station.gate.clock.now()
+    facts = [
+        NewEntry(kind="control_verdict", subject=f"c-{number}", recorded_at=now, content={})
+        for number in range(5 * ENTRIES)
+    ]
+    station.gate.world.ledger.append({ACME: facts})
+    station.run(restart_web)
+
+    assert station.tick(notifications) == "1 messages sent, 0 given up."
+
+
+def test_a_ledger_of_years_is_read_in_turns_and_to_its_end(station: Station) -> None:
+    now = station.gate.clock.now()
+    facts = [
+        NewEntry(kind="control_verdict", subject="c-1", recorded_at=now, content={})
+        for _ in range(PAGES * ENTRIES)
+    ]
+    station.gate.world.ledger.append({ACME: facts})
+    station.run(restart_web)
+
+    said = [station.tick(notifications).partition(",")[0] for _ in range(2)]
+
+    assert said == ["0 messages sent", "1 messages sent"]
 
 
 def test_a_request_nobody_decided_is_told_to_have_expired(station: Station) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from qlrf_pipelines.domain.approval import DecisionKind
 from qlrf_pipelines.domain.channels import Channel, Place
 from qlrf_pipelines.domain.estate import Estate, Tenant, TenantId
 from qlrf_pipelines.domain.messages import OF_TENANTS, Message
@@ -12,7 +13,7 @@ from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.tasks import Record, Task
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import approvals
-from qlrf_pipelines.services.approvals import DecisionKind, submit_task
+from qlrf_pipelines.services.approvals import submit_task
 from qlrf_pipelines.services.claims import Sweep, sweep
 from sensors.notifications import Cursor, Told, tell
 from tests.fakes.approvals import ACME, need
