@@ -11,21 +11,16 @@ from qlrf_pipelines.domain.datasets import CONTROL_RESULTS
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.patching import (
-    Analysis,
-    CanaryStep,
-    Metric,
-    PatchSelector,
     PatchSla,
     PatchSource,
     PolicyWindow,
     SourceType,
     Strategy,
     StrategyType,
-    Unit,
 )
 from qlrf_pipelines.domain.schedules import Span, Weekday, WeeklyWindow, clock_time
 from qlrf_pipelines.domain.tasks import TaskState
-from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, Platform
+from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.planning import Planned, make_plan, make_plans
 from qlrf_pipelines.services.planning_request import PlanRequest
@@ -273,28 +268,6 @@ def test_patches_in_place_are_planned_where_a_patch_manager_misses_them() -> Non
     assert [one.name for one in found.skipped] == ["web-3"]
 
 
-def test_a_workload_is_updated_blue_green_with_a_preview() -> None:
-    blue_green = Strategy(type=StrategyType.BLUE_GREEN, preview=timedelta(minutes=30))
-    kept = policy(selector=PatchSelector(platforms=(Platform.KUBERNETES,)), strategy=blue_green)
-    place = {"platform": "kubernetes", "region": "us-east-1", "image_ref": "web@sha256:1"}
-    world = world_of(
-        machine(1, platform="kubernetes"),
-        policies=(kept,),
-        releases=[release(coordinates=[place])],
-    )
-
-    found = planned(world, policy="maintenance")
-    (step,) = found.document["phases"]
-    (action,) = step["actions"]
-
-    assert action["operation"] == "rolling_update"
-    assert action["parameters"] == {"strategy": "blue-green"}
-    assert step["preview_seconds"] == 1800
-    assert step["wait_seconds"] < 1800
-    assert found.document["strategy"]["auto_promote"] == "no"
-    assert found.document["predicted_duration_seconds"] > 1800 + step["wait_seconds"]
-
-
 @pytest.mark.parametrize("mode", list(Mode))
 def test_every_mode_passes_the_policies_or_asks_for_approval(mode: Mode) -> None:
     world = world_of(*fleet(3, "staging"), changes=rules(mode))
@@ -403,45 +376,3 @@ def test_an_approval_lasts_until_the_window_closes_and_is_not_asked_for_later() 
     assert requirement.valid_for == timedelta(days=6, hours=4)
     with pytest.raises(Refused, match="has closed"):
         submit_plan(world, made)
-
-
-def errors(*, lasts: int = 45) -> Analysis:
-    metric = Metric(
-        name="errors",
-        type="error-rate",
-        query="errors",
-        comparison="less-than",
-        threshold=0.01,
-        unit=Unit.RATIO,
-        provider="prometheus",
-    )
-    return Analysis(metrics=(metric,), lasts=timedelta(minutes=lasts))
-
-
-def test_no_phase_is_watched_for_less_than_its_analysis_takes() -> None:
-    kept = policy(analysis=errors(lasts=45))
-
-    made = planned(world_of(*fleet(4), policies=(kept,)), policy="maintenance")
-
-    assert {phase["wait_seconds"] for phase in made.document["phases"]} == {45 * 60}
-
-
-def test_a_step_without_analysis_is_watched_without_its_metrics() -> None:
-    minute = timedelta(minutes=1)
-    steps = (
-        CanaryStep(percent=10, pause=minute, analysis=False),
-        CanaryStep(percent=100, pause=minute),
-    )
-    strategy = Strategy(type=StrategyType.CANARY, steps=steps)
-    kept = policy(analysis=errors(), strategy=strategy)
-
-    made = planned(world_of(*fleet(4), policies=(kept,)), policy="maintenance")
-
-    blind, *watched = made.document["phases"]
-    assert blind["wait_seconds"] < 45 * 60
-    assert {check["type"] for check in blind["health_checks"]} == {"cloud-status"}
-    assert {t["metric"] for t in blind["rollback_triggers"]} == {"failure_share"}
-    for phase in watched:
-        assert "metric" in {check["type"] for check in phase["health_checks"]}
-        assert "errors" in {t["metric"] for t in phase["rollback_triggers"]}
-    assert made.denials == ()
