@@ -3,13 +3,14 @@
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from qlrf_pipelines.domain.errors import NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.domain.operations import (
+    NEW_SIDE,
     Health,
     HealthReport,
     Operation,
@@ -40,6 +41,8 @@ class FakeAsset:
     state: str = "running"
     patched: bool = False
     address: str | None = "127.0.0.1"
+    serves: bool = True
+    beside: str | None = None  # the key of the asset whose new side this is
     health: list[Health] = field(default_factory=lambda: [Health.HEALTHY])
 
 
@@ -83,6 +86,11 @@ class FakeFleet:
         """What really happened to an asset, in order."""
         with self.lock:
             return [kind for _, kind, where in self.log if where == key]
+
+    def sides(self, key: str) -> dict[str, FakeAsset]:
+        """The new sides that stand beside an asset, by key."""
+        with self.lock:
+            return {k: a for k, a in self.assets.items() if a.beside == key and _there(a)}
 
     def length(self, key: str) -> int:
         """How many calls an operation on this asset takes."""
@@ -144,6 +152,7 @@ class FakeOperator(Operator):
             status=known.status,
             detail=known.detail,
             checkpoint={"left": max(known.left, 0)},
+            asset_id=_now(operation),
             poll_seconds=0,
         )
 
@@ -154,10 +163,14 @@ class FakeOperator(Operator):
         if trouble is Trouble.UNAVAILABLE:
             raise Unavailable(f"{key}: the cloud does not answer; it is asked again later.")
         known = fleet.operations[operation.token] = _Running(left=fleet.length(key) - 1)
+        why = _impossible(fleet, operation)
         if trouble is Trouble.FAILS:
-            known.status, known.detail = Status.FAILED, f"{operation.kind} was refused."
+            why = f"{operation.kind} was refused."
+        if why:
+            known.status, known.detail = Status.FAILED, why
             return known
         _change(asset, operation)
+        _change_sides(fleet, asset, operation)
         fleet.effects[operation.token] += 1
         fleet.log.append((operation.token, operation.kind, key))
         if trouble is Trouble.BREAKS:
@@ -187,14 +200,67 @@ class FakeExecutor(Executor):
 
 
 def _permitted(operation: Operation) -> None:
-    if operation.kind is OperationKind.REPLACE_WITH_IMAGE and not operation.image:
+    if operation.kind in _NEED_IMAGE and not operation.image:
         raise Rejected(f"{operation.target.key}: name the image to replace it with.")
+    if operation.kind is OperationKind.SWITCH and not operation.parameters.get(NEW_SIDE):
+        raise Rejected(f"{operation.target.key}: name the new side to switch to.")
     if operation.kind is OperationKind.RESTORE and not operation.before:
         raise Rejected(f"{operation.target.key}: nothing was captured to restore.")
 
 
+_NEED_IMAGE = (OperationKind.REPLACE_WITH_IMAGE, OperationKind.START_BESIDE)
+_CHANGE_IN_PLACE = (OperationKind.REPLACE_WITH_IMAGE, OperationKind.ROLLING_UPDATE)
+
+
+def _there(asset: FakeAsset) -> bool:
+    return asset.state != "terminated"
+
+
+def _now(operation: Operation) -> str | None:
+    """The asset that is there once the operation is done, if it is another one."""
+    if operation.kind is OperationKind.START_BESIDE:
+        return f"{operation.target.id}-{operation.token[-6:]}"
+    return operation.parameters.get(NEW_SIDE) if operation.kind is OperationKind.SWITCH else None
+
+
+def _side(operation: Operation) -> str:
+    return replace(operation.target, id=_now(operation) or operation.target.id).key
+
+
+def _is_beside(operation: Operation) -> bool:
+    return operation.parameters.get("operation") == OperationKind.START_BESIDE
+
+
+def _impossible(fleet: FakeFleet, operation: Operation) -> str:
+    """Why an operation on two sides fails and changes nothing; nothing if it can be done."""
+    key = operation.target.key
+    if operation.kind is OperationKind.SWITCH and _side(operation) not in fleet.sides(key):
+        return f"{operation.parameters[NEW_SIDE]} does not run beside {key}."
+    if operation.kind is OperationKind.RESTORE and not _there(fleet.assets[key]):
+        return f"{key} is gone; there is nothing to bring back."
+    switched = any(side.serves for side in fleet.sides(key).values())
+    if operation.kind is OperationKind.FINALISE and _is_beside(operation) and not switched:
+        return f"Nothing beside {key} has its traffic; it is kept."
+    return ""
+
+
+def _change_sides(fleet: FakeFleet, asset: FakeAsset, operation: Operation) -> None:
+    key = operation.target.key
+    if operation.kind is OperationKind.START_BESIDE:
+        image = str(operation.image)
+        fleet.assets[_side(operation)] = FakeAsset(image=image, serves=False, beside=key)
+    if operation.kind is OperationKind.SWITCH:
+        fleet.assets[_side(operation)].serves, asset.serves = True, False
+    if operation.kind is OperationKind.RESTORE:
+        asset.serves = True
+        for side in fleet.sides(key).values():
+            side.serves, side.state = False, "terminated"
+    if operation.kind is OperationKind.FINALISE and _is_beside(operation):
+        asset.state = "terminated"
+
+
 def _change(asset: FakeAsset, operation: Operation) -> None:
-    if operation.image and operation.kind is not OperationKind.RESTORE:
+    if operation.image and operation.kind in _CHANGE_IN_PLACE:
         asset.image = operation.image
     if operation.kind is OperationKind.PATCH_IN_PLACE:
         asset.patched = True

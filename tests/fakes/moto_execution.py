@@ -1,7 +1,7 @@
 """Moto with what executing needs and it lacks, and a count of everything that really happened.
 
-RunInstances knows its client token, groups can be refreshed, agents answer, commands and functions
-end as a test says.
+RunInstances knows its client token, load balancers take their time, groups can be refreshed, agents
+answer, commands and functions end as a test says.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from tests.fakes.moto_balancing import Balancers, extend_moto_for_balancing
 from tests.fakes.moto_snapshots import Disks, extend_moto_for_snapshots
 
 _EC2 = {name: getattr(EC2Response, name) for name in ("run_instances", "reboot_instances")}
@@ -32,12 +33,14 @@ class Execution:
     def __init__(self) -> None:
         self.effects: Counter[str] = Counter()
         self.disks = Disks()
+        self.balancers = Balancers()
         self.clear()
 
     def clear(self) -> None:
         """A new world."""
         self.effects.clear()
         self.disks.clear()
+        self.balancers.clear()
         self.commands: list[dict[str, Any]] = []
         self.launched: dict[str, Any] = {}
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
@@ -57,6 +60,7 @@ def extend_moto_for_execution() -> Execution:
     world = Execution()
     _extend_ec2(world)
     extend_moto_for_snapshots(world.disks, world.effects)
+    extend_moto_for_balancing(world.balancers, world.effects)
     _extend_ssm(world)
     _extend_refreshes(world)
     _extend_lambda(world)

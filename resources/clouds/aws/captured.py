@@ -10,6 +10,7 @@ from resources.clouds.aws.hands import Hands, Instance, state_of, tags_of
 from resources.clouds.aws.refreshing import group_of
 
 Captured = Mapping[str, Any]
+LEAST_PATIENCE = 300
 
 
 def capture_instance(hands: Hands, instance_id: str) -> Captured:
@@ -92,23 +93,39 @@ def _target_groups(hands: Hands, found: Instance) -> list[dict[str, Any]]:
     for group in hands.every("elbv2", "describe_target_groups", "TargetGroups"):
         if group.get("VpcId") != found.get("VpcId") or group.get("TargetType") not in mine:
             continue
-        for target in targets_of(hands, group["TargetGroupArn"]):
-            if target["Id"] == mine[group["TargetType"]]:
-                memberships.append(
-                    {
-                        "arn": group["TargetGroupArn"],
-                        "by": group["TargetType"],
-                        "port": target.get("Port"),
-                    }
-                )
+        for item in target_health(hands, group["TargetGroupArn"]):
+            if item["Target"]["Id"] == mine[group["TargetType"]] and not _leaves(item):
+                memberships.append(_membership(group, item))
     return memberships
+
+
+def _membership(group: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "arn": group["TargetGroupArn"],
+        "by": group["TargetType"],
+        "port": item["Target"].get("Port"),
+        "health": item.get("TargetHealth", {}).get("State"),
+        "patience": _patience(group),
+    }
+
+
+def _patience(group: Mapping[str, Any]) -> int:
+    """The seconds in which a group has judged a target twice over, at the least five minutes."""
+    looks = sum(int(group.get(f"{way}ThresholdCount", 5)) for way in ("Healthy", "Unhealthy"))
+    return max(LEAST_PATIENCE, 2 * looks * int(group.get("HealthCheckIntervalSeconds", 30)))
+
+
+def target_health(hands: Hands, arn: str) -> Sequence[Mapping[str, Any]]:
+    """Every target of a target group with its health, also those that are leaving it."""
+    answer = hands.call("elbv2", "describe_target_health", TargetGroupArn=arn)
+    found: Sequence[Mapping[str, Any]] = answer["TargetHealthDescriptions"]
+    return found
 
 
 def targets_of(hands: Hands, arn: str) -> Sequence[Mapping[str, Any]]:
     """The targets of a target group, without those that are leaving it."""
-    answer = hands.call("elbv2", "describe_target_health", TargetGroupArn=arn)
-    return [
-        item["Target"]
-        for item in answer["TargetHealthDescriptions"]
-        if item.get("TargetHealth", {}).get("State") != "draining"
-    ]
+    return [item["Target"] for item in target_health(hands, arn) if not _leaves(item)]
+
+
+def _leaves(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("TargetHealth", {}).get("State") == "draining")

@@ -15,10 +15,11 @@ from qlrf_pipelines.domain.operations import (
 )
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.executors import Executor, Operator
+from resources.clouds.aws.beside import sides_of, start_beside
 from resources.clouds.aws.captured import capture_instance
 from resources.clouds.aws.checking import check_instance
 from resources.clouds.aws.commanding import patch
-from resources.clouds.aws.hands import PATCHED, Hands, Turns, tags_of
+from resources.clouds.aws.hands import PATCHED, Hands, Turns, is_gone, tags_of
 from resources.clouds.aws.hooking import hook, reboot
 from resources.clouds.aws.refreshing import refresh_group, restore_group
 from resources.clouds.aws.replacing import finalise_instance, replace_instance, restore_instance
@@ -29,6 +30,7 @@ from resources.clouds.aws.snapshotting import (
     snapshots_of,
     volumes_made,
 )
+from resources.clouds.aws.switching import TWO_SIDED, finalise_side, restore_side, switch_sides
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class AwsExecutor(Executor):
     """
 
     platform = Platform.AWS
-    version = "aws 1"
+    version = "aws 2"
 
     def __init__(
         self,
@@ -137,8 +139,39 @@ def _replace(hands: Hands, operation: Operation) -> Progress:
     return replace_instance(hands, operation)
 
 
+def _start_beside(hands: Hands, operation: Operation) -> Progress:
+    _stands_alone(operation)
+    return start_beside(hands, operation)
+
+
+def _switch(hands: Hands, operation: Operation) -> Progress:
+    _stands_alone(operation)
+    return switch_sides(hands, operation)
+
+
+def _stands_alone(operation: Operation) -> None:
+    group = operation.before["group"]
+    if group:
+        raise Rejected(
+            f"{operation.target.key}: its Auto Scaling group {group['name']} has no second side "
+            "here; plan it with rolling or canary."
+        )
+
+
+def _has_two_sides(hands: Hands, operation: Operation) -> bool:
+    """Whether it was begun as two sides; who does not say what was done is told by what stands."""
+    said = operation.parameters.get("operation")
+    if said is None and not operation.before["group"]:
+        return not all(is_gone(side) for side in sides_of(hands, operation.before["id"]))
+    return said in TWO_SIDED
+
+
 def _restore(hands: Hands, operation: Operation) -> Progress:
     before = operation.before
+    if _has_two_sides(hands, operation):
+        if before["group"]:
+            return succeeded("Nothing is ever started beside a group; it is as it was.")
+        return restore_side(hands, operation)
     patched = _patched(hands, before["id"])
     if patched is not None and patched != before["tags"].get(PATCHED):
         token = operation.parameters.get(FIRST_TRY) or patched
@@ -162,14 +195,16 @@ def _patched(hands: Hands, instance_id: str) -> str | None:
 
 
 def _finalise(hands: Hands, operation: Operation) -> Progress:
-    name = operation.before["id"]
-    if operation.parameters.get("operation") != OperationKind.REPLACE_WITH_IMAGE:
+    name, done = operation.before["id"], operation.parameters.get("operation")
+    if done not in (OperationKind.REPLACE_WITH_IMAGE, *TWO_SIDED):
         token = operation.parameters.get(FIRST_TRY) or _patched(hands, name)
         found = snapshots_of(hands, name, token) if token else {}
         if token and found:
             return finalise_snapshots(hands, operation, token, found)
     if operation.before["group"]:
         return succeeded("A refreshed group keeps nothing that could be let go.")
+    if done in TWO_SIDED:
+        return finalise_side(hands, operation)
     return finalise_instance(hands, operation)
 
 
@@ -177,12 +212,16 @@ OPERATIONS: Mapping[OperationKind, Advance] = {
     OperationKind.REPLACE_WITH_IMAGE: _replace,
     OperationKind.PATCH_IN_PLACE: patch,
     OperationKind.REBOOT: reboot,
+    OperationKind.START_BESIDE: _start_beside,
+    OperationKind.SWITCH: _switch,
     OperationKind.RESTORE: _restore,
     OperationKind.FINALISE: _finalise,
     OperationKind.HOOK: hook,
 }
 NEED_BEFORE = (
     OperationKind.REPLACE_WITH_IMAGE,
+    OperationKind.START_BESIDE,
+    OperationKind.SWITCH,
     OperationKind.RESTORE,
     OperationKind.FINALISE,
 )

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 OPERATION = "qlrf:operation"
 REPLACES = "qlrf:replaces"
 REPLACED_BY = "qlrf:replaced-by"
+BESIDE = "qlrf:beside"
+IDLE = "qlrf:idle"
+RETAINED = "qlrf:retained"
 PATCHED = "qlrf:patched"
 CLAIM = "qlrf:claim"
 BEFORE = "qlrf:before"
@@ -115,6 +118,10 @@ class Hands:
         given = [{"Key": key, "Value": value} for key, value in tags.items()]
         self.call("ec2", "create_tags", Resources=[resource], Tags=given)
 
+    def untag(self, resource: str, *keys: str) -> None:
+        """Take tags away; doing it twice is doing it once."""
+        self.call("ec2", "delete_tags", Resources=[resource], Tags=[{"Key": key} for key in keys])
+
     def _call(
         self, service: str, method: str, parameters: Mapping[str, object], *, once: bool
     ) -> dict[str, Any]:
@@ -127,6 +134,18 @@ class Hands:
         if "Error" in answer:
             raise Unanswered(f"{what}: the answer broke off; it is asked again later.")
         return answer
+
+
+def found_instance(hands: Hands, instance_id: str) -> Instance | None:
+    """One instance as EC2 describes it; None if EC2 knows none.
+
+    Raises:
+        Unavailable: EC2 did not answer.
+    """
+    try:
+        return hands.instance(instance_id)
+    except NotFound:
+        return None
 
 
 def tags_of(instance: Instance) -> dict[str, str]:

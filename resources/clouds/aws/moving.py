@@ -53,15 +53,16 @@ def goal_runs(move: Move) -> Progress | None:
         return under_way(f"{move.goal_id} is started.")
     if state != "running":
         return under_way(f"{move.goal_id} is {state}.")
-    return _checked(move)
+    return checks_passed(move.hands, move.goal_id)
 
 
-def _checked(move: Move) -> Progress | None:
-    found = status_of(move.hands, move.goal_id)
+def checks_passed(hands: Hands, instance_id: str) -> Progress | None:
+    """Both of EC2's status checks of a running instance are passed."""
+    found = status_of(hands, instance_id)
     if "impaired" in found:
-        return failed(f"{move.goal_id} does not pass EC2's status checks: {', '.join(found)}.")
+        return failed(f"{instance_id} does not pass EC2's status checks: {', '.join(found)}.")
     if found != ("ok", "ok"):
-        return under_way(f"{move.goal_id} runs; its status checks are not done.", seconds=10)
+        return under_way(f"{instance_id} runs; its status checks are not done.", seconds=10)
     return None
 
 
@@ -185,25 +186,27 @@ def targets_moved(move: Move) -> Progress | None:
     """The goal is in every target group the instance was in, and the source in none of them."""
     for group in move.before["target_groups"]:
         there = {(t["Id"], t.get("Port")) for t in targets_of(move.hands, group["arn"])}
-        goal, source = _target(move.goal, group), move.source and _target(move.source, group)
+        goal, source = target_in(group, move.goal), move.source and target_in(group, move.source)
         if goal not in there:
-            _change_targets(move, "register_targets", group, goal)
+            change_target(move.hands, "register_targets", group, goal)
             return under_way(f"{move.goal_id} joins {group['arn']}.")
         if source and source in there:
-            _change_targets(move, "deregister_targets", group, source)
+            change_target(move.hands, "deregister_targets", group, source)
             return under_way(f"{move.source_id} leaves {group['arn']}.")
     return None
 
 
-def _target(instance: Instance, group: Mapping[str, Any]) -> tuple[str, int | None]:
+def target_in(group: Mapping[str, Any], instance: Instance) -> tuple[str, int | None]:
+    """What an instance is in a captured target group: by its id or its address, with the port."""
     by_id = group["by"] == "instance"
     name = instance["InstanceId"] if by_id else instance.get("PrivateIpAddress")
     return str(name), group["port"]
 
 
-def _change_targets(
-    move: Move, method: str, group: Mapping[str, Any], target: tuple[str, int | None]
+def change_target(
+    hands: Hands, method: str, group: Mapping[str, Any], target: tuple[str, int | None]
 ) -> None:
+    """Register a target, or deregister it; doing it twice is doing it once."""
     name, port = target
     given = {"Id": name} | ({"Port": port} if port else {})
-    move.hands.call("elbv2", method, TargetGroupArn=group["arn"], Targets=[given])
+    hands.call("elbv2", method, TargetGroupArn=group["arn"], Targets=[given])
