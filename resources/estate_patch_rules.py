@@ -54,6 +54,7 @@ def find_patch_problems(contract: Contract) -> Iterator[Problem]:
     for index in range(contract.count("spec", "strategy", "windows")):
         place = (*_SPEC, "strategy", "windows", index, "dayOfWeek")
         yield from rejected_at(contract, place, weekday)
+    yield from _sides(contract)
     yield from _steps(contract)
     yield from _versions(contract)
     for index in range(contract.count("spec", "analysis", "metrics")):
@@ -124,6 +125,19 @@ def _parameters(
     if needed is not None and needed not in given:
         yield contract.document.problem(
             (*place, needed), f"is missing, and {kind} needs it", remedy="add it"
+        )
+
+
+def _sides(contract: Contract) -> Iterator[Problem]:
+    """Blue-green needs a second side, which only an image makes: a patch has none."""
+    place: Place = (*_SPEC, "source", "type")
+    kind = contract.get(*place)
+    blue_green = contract.get(*_SPEC, "strategy", "type") == "blue-green"
+    if blue_green and kind in _SOURCES and kind != "golden-image":
+        yield contract.document.problem(
+            place,
+            f"is {kind}, which patches machines in place: blue-green has no second side then",
+            remedy="use golden-image, or the strategy rolling or canary",
         )
 
 

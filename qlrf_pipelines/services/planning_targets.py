@@ -166,7 +166,9 @@ def _image_action(
     if asset.version == version:
         return ""
     release = knowledge.releases.get((family, version))
-    why = _unfit(release, asset, source, family=family, version=version)
+    why = _unfit(release, asset, source, family=family, version=version) or _one_sided(
+        asset, policy
+    )
     if why or release is None:
         return why
     image = release.places[(asset.platform, str(asset.region))]
@@ -202,9 +204,21 @@ def _unfit(
     return ""
 
 
+def _one_sided(asset: Candidate, policy: PatchPolicy | None) -> str:
+    """Why there is no second side to switch to; nothing if there is, or none is asked for."""
+    if not asset.group or not _blue_green(policy):
+        return ""
+    name = asset.group.rsplit(":", 1)[-1]
+    return f"its Auto Scaling group {name} has no second side here; plan it with rolling or canary"
+
+
+def _blue_green(policy: PatchPolicy | None) -> bool:
+    return policy is not None and policy.strategy.type is StrategyType.BLUE_GREEN
+
+
 def _parameters(policy: PatchPolicy | None) -> Mapping[str, str]:
     """That an asset gets a new side beside the old one, and then the switch, if that is so."""
-    if policy is None or policy.strategy.type is not StrategyType.BLUE_GREEN:
+    if not _blue_green(policy):
         return {}
     return {STRATEGY: StrategyType.BLUE_GREEN.value}
 

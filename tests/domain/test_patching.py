@@ -188,6 +188,19 @@ def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
         ),
         (policy(source="{type: custom-repository}"), "spec.source.repository", "needs it"),
         (
+            policy(source="{type: os-vendor}", strategy="{type: blue-green}"),
+            "spec.source.type",
+            "no second side",
+        ),
+        (
+            policy(
+                source="{type: custom-repository, repository: 'https://packages.example.com'}",
+                strategy="{type: blue-green}",
+            ),
+            "spec.source.type",
+            "no second side",
+        ),
+        (
             policy(source="{type: os-vendor, goldenImage: {family: ql-base-linux}}"),
             "spec.source.goldenImage",
             "not of os-vendor",
@@ -237,6 +250,12 @@ def test_every_known_mistake_is_refused_with_its_place(
     assert (found.field, says in found.message) == (field, True), str(found)
     assert found.line > 0
     assert found.remedy
+
+
+def test_blue_green_with_a_golden_image_is_fine(tmp_path: Path) -> None:
+    found = loaded(tmp_path, policy(strategy="{type: blue-green}"))
+
+    assert found.strategy.type is StrategyType.BLUE_GREEN
 
 
 def test_all_mistakes_of_a_policy_are_told_at_once(tmp_path: Path) -> None:

@@ -65,3 +65,17 @@ def test_a_group_moves_inside_as_its_policy_says() -> None:
     bounds = {"max_unavailable_percent": "25", "max_surge_percent": "50"}
     assert parameters["web-0"] == {"together": "111122223333:us-east-1:web", **bounds}
     assert parameters["web-2"] == {}
+
+
+def test_a_group_has_no_second_side_and_stand_alone_machines_have_one() -> None:
+    kept = policy(selector=PatchSelector(), strategy=Strategy(type=StrategyType.BLUE_GREEN))
+
+    found = planned(member(0), member(1), machine(2, "staging"), under=kept)
+
+    [plan] = found.plans
+    [action] = plan.plan.actions
+    assert (action.name, action.parameters["strategy"]) == ("web-2", "blue-green")
+    assert sorted(one.name for one in found.skipped) == ["web-0", "web-1"]
+    assert {one.why for one in found.skipped} == {
+        "its Auto Scaling group web has no second side here; plan it with rolling or canary"
+    }
