@@ -101,7 +101,8 @@ def _reasons(before: Captured, old: Instance, parameters: Mapping[str, str]) -> 
     other = tags_of(old).get(REPLACED_BY)
     return {
         f"it is {state_of(old)}; start it first, or exclude it": state_of(old) != "running",
-        f"{other} has its traffic already; restore or finalise that first": other is not None,
+        f"{other} has its traffic already; finish that change first, or end {old['InstanceId']} "
+        "yourself": other is not None,
         f"both sides would need its data volumes ({', '.join(volumes)})": bool(volumes),
         f"its other network interfaces ({', '.join(interfaces)}) are where it is": bool(interfaces),
         "it has several addresses on its first interface, which stay where they are": (

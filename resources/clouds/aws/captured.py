@@ -27,7 +27,7 @@ def capture_instance(hands: Hands, instance_id: str) -> Captured:
         **_network(hands, found),
         "volumes": _volumes(found),
         "tags": tags_of(found),
-        "target_groups": [] if group else _target_groups(hands, found),
+        "target_groups": [] if group else memberships(hands, found),
         "group": group,
     }
 
@@ -87,16 +87,21 @@ def _volumes(found: Instance) -> list[dict[str, Any]]:
     ]
 
 
-def _target_groups(hands: Hands, found: Instance) -> list[dict[str, Any]]:
+def memberships(hands: Hands, found: Instance) -> list[dict[str, Any]]:
+    """What every target group of its network says of an instance, without those it is leaving.
+
+    Raises:
+        Unavailable: a group could not be read.
+    """
     mine = {"instance": found["InstanceId"], "ip": found.get("PrivateIpAddress")}
-    memberships = []
+    there = []
     for group in hands.every("elbv2", "describe_target_groups", "TargetGroups"):
         if group.get("VpcId") != found.get("VpcId") or group.get("TargetType") not in mine:
             continue
         for item in target_health(hands, group["TargetGroupArn"]):
             if item["Target"]["Id"] == mine[group["TargetType"]] and not _leaves(item):
-                memberships.append(_membership(group, item))
-    return memberships
+                there.append(_membership(group, item))
+    return there
 
 
 def _membership(group: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from resources.clouds.aws.traffic import (
     address_leads,
     address_lost,
     drained,
+    elsewhere,
     handover,
     has_all,
     healthy,
@@ -102,7 +103,7 @@ def finalise_side(hands: Hands, operation: Operation) -> Progress:
     if new is None or state_of(new) != "running":
         return failed(f"{new_id}, the new side of {name}, does not run; {name} is kept.")
     move = handover(hands, operation, taker=new, givers=(old,))
-    lacks = has_all(move)
+    lacks = has_all(move) or elsewhere(move, old)
     if lacks:
         return failed(f"{lacks}: {new_id} does not have all the traffic; {name} is kept.")
     taken = drained(move)
@@ -151,7 +152,11 @@ def _idle(move: Handover) -> Progress | None:
     """The old side says that it is idle, and who replaced it, before it leaves anything."""
     if _is_switched(move):
         return None
-    name = str(move.givers[0]["InstanceId"])
+    old = move.givers[0]
+    also = elsewhere(move, old)
+    if also:
+        return failed(f"{also}: that traffic would stay; take it out, or plan the change anew.")
+    name = str(old["InstanceId"])
     move.hands.tag(name, {REPLACED_BY: move.taker_id, IDLE: "true"})
     return under_way(f"{move.taker_id} answers everywhere; {name} is about to leave.", seconds=1)
 

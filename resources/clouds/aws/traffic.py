@@ -11,7 +11,7 @@ from typing import Any
 
 from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.operations import Operation, Progress
-from resources.clouds.aws.captured import LEAST_PATIENCE, Captured, target_health
+from resources.clouds.aws.captured import LEAST_PATIENCE, Captured, memberships, target_health
 from resources.clouds.aws.hands import Hands, Instance
 from resources.clouds.aws.moving import change_target, target_in
 from resources.clouds.aws.said import failed, under_way
@@ -214,6 +214,16 @@ def has_all(move: Handover) -> str:
     wanted = move.before["elastic_address"]
     if wanted is not None and address_holder(move.hands, wanted)[1] != move.taker_id:
         return f"{wanted} does not lead to {move.taker_id}"
+    return ""
+
+
+def elsewhere(move: Handover, instance: Instance) -> str:
+    """Where an instance is a target that was none when it was captured; nothing if nowhere."""
+    known = {(group["arn"], group["port"]) for group in move.before["target_groups"]}
+    for found in memberships(move.hands, instance):
+        if (found["arn"], found["port"]) not in known:
+            name = instance["InstanceId"]
+            return f"{name} was put into {found['arn']} by somebody else since it was captured"
     return ""
 
 

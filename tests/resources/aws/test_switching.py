@@ -261,6 +261,29 @@ def test_an_old_side_somebody_put_back_is_not_taken_out_again(
     assert f"{machine.id} was put back into {arn} by somebody else" in progress.detail
 
 
+def test_traffic_that_was_added_since_is_neither_cut_off_nor_forgotten(
+    moto: MotoAws, operator: Operator, machine: Fronted, started: Operation
+) -> None:
+    elb, new = moto.client("elbv2"), new_side(moto, machine)
+    vpc = described(moto, machine.id)["VpcId"]
+    arn = elb.create_target_group(Name="late", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][
+        0
+    ]["TargetGroupArn"]
+    late = {"TargetGroupArn": arn, "Targets": [{"Id": machine.id, "Port": 80}]}
+    elb.register_targets(**late)
+    forth = carry_out(operator, switch(started, new))
+    elb.deregister_targets(**late)
+    carry_out(operator, switch(started, new))
+    elb.register_targets(**late)
+
+    end = carry_out(operator, last(started))
+
+    for progress in (forth, end):
+        assert progress.status is Status.FAILED
+        assert f"{machine.id} was put into {arn} by somebody else" in progress.detail
+    assert state(moto, machine.id) == "running"
+
+
 def test_an_address_somebody_moved_is_left_to_them(
     moto: MotoAws, operator: Operator, machine: Fronted, started: Operation
 ) -> None:
@@ -503,7 +526,7 @@ def test_finalising_where_nothing_was_started_ends_nothing(
 def test_killed_at_any_call_the_switch_and_the_way_back_are_each_done_once(
     moto: MotoAws, death: Death
 ) -> None:
-    for call in range(list(Death).index(death), 60, 6):
+    for call in range(3 * list(Death).index(death), 72, 9):
         moto.reset()
         machine = fronted(moto)
         moto.execution.balancers.drains = 1
