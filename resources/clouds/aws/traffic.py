@@ -251,7 +251,7 @@ def _is_good(group: Group, said: Said, *, back: bool) -> bool:
     state, was = said.get("State"), group.get("health", "healthy")
     if state == "healthy":
         return True
-    return was != "healthy" if back else state == was == "unused"
+    return bool(was != "healthy" if back else state == was == "unused")
 
 
 def _words(said: Said) -> str:
