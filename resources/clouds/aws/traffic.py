@@ -97,12 +97,12 @@ def joined(move: Handover) -> Progress | None:
     for group in move.groups:
         if is_in(move.said_of(group, move.taker)):
             continue
-        known = move.book.get("joined", ())
-        if group["arn"] in known:
+        known, now = move.book.get("joined", ()), _noted(group, move.taker)
+        if now in known:
             return failed(f"{move.taker_id} was taken out of {group['arn']} by somebody else.")
         change_target(move.hands, "register_targets", group, target_in(group, move.taker))
         return under_way(
-            f"{move.taker_id} joins {group['arn']}.", checkpoint={"joined": [*known, group["arn"]]}
+            f"{move.taker_id} joins {group['arn']}.", checkpoint={"joined": [*known, now]}
         )
     return None
 
@@ -173,14 +173,15 @@ def left(move: Handover) -> Progress | None:
         for group in move.groups:
             if not is_in(move.said_of(group, giver)):
                 continue
-            name, known = str(giver["InstanceId"]), move.book.get("left", ())
-            if [name, group["arn"]] in known:
+            name, known = giver["InstanceId"], move.book.get("left", ())
+            now = _noted(group, giver)
+            if now in known:
                 return failed(f"{name} was put back into {group['arn']} by somebody else.")
             change_target(move.hands, "deregister_targets", group, target_in(group, giver))
             return under_way(
                 f"{name} leaves {group['arn']}.",
                 seconds=1,
-                checkpoint={"left": [*known, [name, group["arn"]]]},
+                checkpoint={"left": [*known, now]},
             )
     return None
 
@@ -236,6 +237,11 @@ def _seen(hands: Hands, arn: str) -> Mapping[Target, Said] | None:
         (item["Target"]["Id"], item["Target"].get("Port")): item.get("TargetHealth", {})
         for item in found
     }
+
+
+def _noted(group: Group, instance: Instance) -> str:
+    # With the port: a machine may be in a group with several.
+    return f"{instance['InstanceId']} {group['port']} {group['arn']}"
 
 
 def is_in(said: Said | None) -> bool:

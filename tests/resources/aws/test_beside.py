@@ -8,7 +8,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import FIRST_TRY, OperationKind, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import (
     USER_DATA,
     carry_out,
@@ -35,20 +35,8 @@ from tests.resources.aws.two_sides import (
 
 
 @pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
 def machine(moto: MotoAws) -> Fronted:
     return fronted(moto)
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 def test_a_new_side_runs_beside_the_old_one_which_keeps_all_its_traffic(

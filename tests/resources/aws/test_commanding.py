@@ -35,11 +35,6 @@ def machine(moto: MotoAws) -> Target:
     return target(made)
 
 
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
-
-
 def test_patching_runs_the_patch_baseline_with_the_token_as_its_comment(
     moto: MotoAws, operator: Operator, machine: Target
 ) -> None:

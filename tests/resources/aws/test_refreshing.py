@@ -9,22 +9,10 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation, OperationKind, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import carry_out, described, operation, target
 
 SIZE = 3
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 def a_group(moto: MotoAws, *, version: str = "1") -> list[str]:

@@ -6,7 +6,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation, OperationKind, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import (
     USER_DATA,
     Machine,
@@ -19,23 +19,6 @@ from tests.resources.aws.machines import (
     user_data,
     well_equipped,
 )
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def machine(moto: MotoAws) -> Machine:
-    return well_equipped(moto)
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 def replacement(moto: MotoAws, operator: Operator, machine: Machine) -> Operation:

@@ -13,16 +13,9 @@ from qlrf_pipelines.ports.clouds import CloudSession, LostAccount
 from resources.clouds.aws.inventory import AwsCloud
 from resources.secrets import Secrets
 from tests.fakes.faulty_http import Fault, FaultyProxy
-from tests.fakes.moto_aws import OWN, MotoAws, aws_cloud, aws_connector, moto_aws, role
+from tests.fakes.moto_aws import OWN, MotoAws, aws_cloud, aws_connector, role
 
 FIRST, SECOND = "111111111111", "222222222222"
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
 
 
 def instances_of(session: CloudSession) -> list[str]:

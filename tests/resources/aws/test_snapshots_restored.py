@@ -7,7 +7,7 @@ import pytest
 from qlrf_pipelines.domain.operations import Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import Machine, carry_out, target, token
 from tests.resources.aws.snapshots import (
     BOTH_OURS,
@@ -25,23 +25,6 @@ from tests.resources.aws.snapshots import (
     volume,
     way_back,
 )
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def machine(moto: MotoAws) -> Machine:
-    return equipped(moto)
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 def test_restoring_puts_every_volume_back_as_it_was_and_keeps_what_was_patched(

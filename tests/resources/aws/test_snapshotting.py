@@ -10,7 +10,7 @@ from qlrf_pipelines.domain.operations import FIRST_TRY, ROLLBACK, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
 from tests.fakes.faulty_http import Fault, FaultyProxy
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor
 from tests.resources.aws.machines import Machine, carry_out, tags, token
 from tests.resources.aws.snapshots import (
     BOTH_OURS,
@@ -25,23 +25,6 @@ from tests.resources.aws.snapshots import (
     tags_of,
     way_back,
 )
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def machine(moto: MotoAws) -> Machine:
-    return equipped(moto)
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 def test_every_volume_has_a_snapshot_from_before_and_it_says_of_what(

@@ -8,7 +8,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import carry_out, described, tags
 from tests.resources.aws.two_sides import (
     Fronted,
@@ -30,20 +30,8 @@ TIMED_OUT = ("unhealthy", "Target.Timeout", "Request timed out")
 
 
 @pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
-
-
-@pytest.fixture
 def machine(moto: MotoAws) -> Fronted:
     return fronted(moto)
-
-
-@pytest.fixture
-def operator(moto: MotoAws) -> Operator:
-    return aws_executor().operator(aws_connector(moto.url), OWN)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pytest
-
 from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.ports.executors import Operator
 from qlrf_pipelines.services import rollouts
-from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws
+from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor
 from tests.resources.aws.two_sides import all_at, fronted, marks, sides, state, traffic
 from tests.services.rollout_house import ACME, Hands, House, as_engineer, plan, two_sides
 
@@ -23,13 +21,6 @@ class OverMoto(Hands):
 
     def operator(self, connector: Connector, account: str) -> Operator:
         return aws_executor().operator(aws_connector(self._url), account)
-
-
-@pytest.fixture
-def moto() -> MotoAws:
-    server = moto_aws()
-    server.reset()
-    return server
 
 
 def house_of(moto: MotoAws, *names: str) -> House:
