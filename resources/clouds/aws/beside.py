@@ -34,11 +34,13 @@ def sides_of(hands: Hands, instance_id: str) -> Sequence[Instance]:
 
 def start_beside(hands: Hands, operation: Operation) -> Progress:
     """One step of starting a new side; the old one and its traffic are not touched."""
-    found = hands.tagged(OPERATION, operation.token)
-    if not found:
-        return _begun(hands, operation)
-    new = str(found[0]["InstanceId"])
-    taken = side_runs(hands, found[0])
+    # One listing tells our own side from another's: of two, the first may lag behind the second.
+    sides = sides_of(hands, operation.before["id"])
+    found = next((s for s in sides if tags_of(s).get(OPERATION) == operation.token), None)
+    if found is None:
+        return _begun(hands, operation, sides)
+    new = str(found["InstanceId"])
+    taken = side_runs(hands, found)
     if taken is not None:
         return replace(taken, asset_id=new)
     return succeeded(
@@ -60,13 +62,13 @@ def side_runs(hands: Hands, side: Instance) -> Progress | None:
     return checks_passed(hands, name)
 
 
-def _begun(hands: Hands, operation: Operation) -> Progress:
+def _begun(hands: Hands, operation: Operation, sides: Sequence[Instance]) -> Progress:
     name = operation.before["id"]
     old = found_instance(hands, name)
     if old is None or is_gone(old):
         return failed(f"{name} is gone, and nothing was started beside it.")
     _possible(operation, old)
-    for side in sides_of(hands, name):
+    for side in sides:
         if not is_gone(side):
             return _earlier(hands, operation, side)
     reached = operation.before["public"] or operation.before["elastic_address"] is not None
