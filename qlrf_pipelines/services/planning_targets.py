@@ -169,7 +169,7 @@ def _image_action(
     why = _unfit(release, asset, source, family=family, version=version)
     if why or release is None:
         return why
-    image = release.places[(asset.platform, str(asset.region))]
+    image = release.places[(asset.platform, str(asset.place))]
     rolling = asset.platform is Platform.KUBERNETES
     return Action(
         asset=asset.key,
@@ -197,8 +197,8 @@ def _unfit(
     least = version_key(source.min_version or "")
     if least is not None and (version_key(version) or "") < least:
         return f"{named} is below {source.min_version}, the least the policy accepts"
-    if (asset.platform, str(asset.region)) not in release.places:
-        return f"{named} has no image on {asset.platform} in {asset.region}"
+    if (asset.platform, str(asset.place)) not in release.places:
+        return f"{named} has no image on {asset.platform} in {asset.place}"
     return ""
 
 

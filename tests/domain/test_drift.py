@@ -40,6 +40,7 @@ BASE = image(
 MACHINE = Observed(
     asset_id="i-1",
     platform=Platform.AWS,
+    account="111122223333",
     region="us-east-1",
     environment=Environment.PRODUCTION,
     image_ref="ami-good",

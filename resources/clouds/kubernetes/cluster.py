@@ -138,5 +138,3 @@ def _list_of(what: str, page: Object) -> tuple[list[Object], str]:
     if not whole or "items" not in page or not isinstance(items or [], list):
         raise Truncated(f"{what}: the answer is no list; it is asked again.")
     return items or [], str(metadata.get("continue") or "")
-
-
