@@ -85,7 +85,7 @@ class ClusterCalls:
         what = f"{self._server}, GET {path}"
         more, seen = "", set[str]()
         while True:
-            status, page = self._ask("GET", path, limit=str(size), **{"continue": more})
+            status, page = self._ask("GET", path, fields={"limit": str(size), "continue": more})
             if status == 404:
                 raise Unavailable(f"{what}: the server knows no such list; it is asked again.")
             items, more = _list_of(what, page)
@@ -100,10 +100,15 @@ class ClusterCalls:
             seen.add(more)
 
     def _ask(
-        self, method: str, path: str, *, body: Object | None = None, **fields: str
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Object | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> tuple[int, Object]:
         what = f"{self._server}, {method} {path}"
-        query = urlencode({name: value for name, value in fields.items() if value})
+        query = urlencode({name: value for name, value in (fields or {}).items() if value})
         url = f"{self._server}/{path}" + (f"?{query}" if query else "")
         sent = None if body is None else json.dumps(body).encode()
         try:
@@ -111,7 +116,7 @@ class ClusterCalls:
                 method, url, body=sent, headers=self._headers(), redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{what}: {error}; it is asked again.") from error
+            raise Unavailable(f"{what}: {_short(error)}; it is asked again.") from error
         found = object_of(what, answer.status, answer.data)
         if answer.status == _GONE:
             raise Truncated(f"{what}: the pages before are too old to go on; it is asked again.")
@@ -130,9 +135,15 @@ class ClusterCalls:
         }
 
 
+def _short(error: urllib3.exceptions.HTTPError) -> str:
+    # What it gave up for, without the address, which may carry a page's token of a kilobyte.
+    why = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+    return str(why or error)[:300]
+
+
 def _list_of(what: str, page: Object) -> tuple[list[Object], str]:
     items: Any = page.get("items")
-    metadata = page.get("metadata")
+    metadata: Any = page.get("metadata")
     whole = str(page.get("kind")).endswith("List") and isinstance(metadata, dict)
     # A list without anything in it says `items: []`, or null; without the field it is none.
     if not whole or "items" not in page or not isinstance(items or [], list):

@@ -1,9 +1,9 @@
 """A connector's way into one cluster: its address, whom to believe, and a token read at each use.
 
 A cluster is what a connector of platform kubernetes names: `cluster` is the account its workloads
-belong to, `endpointUrl` its API server, `caFile` the certificates to believe besides the system's
-own, and `credentials: {token}` a reference. Nothing else is read: no kubeconfig, and no program
-of one. The API server's certificate is always verified.
+belong to, `endpointUrl` its API server, `caFile` the certificates to believe instead of the
+system's, and `credentials: {token}` a reference. Nothing else is read: no kubeconfig, and no
+program of one. The API server's certificate is always verified.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,11 @@ def token_of(connector: Connector, secrets: Secrets) -> Callable[[], str]:
     references = {_TOKEN: connector.credentials.get(_TOKEN, "")}
 
     def token() -> str:
-        return secrets.resolved(references, owner=owner)[_TOKEN]
+        found = secrets.resolved(references, owner=owner)[_TOKEN]
+        # A header cannot carry anything else, and whoever refuses it would show the token.
+        if not (found.isascii() and found.isprintable() and " " not in found):
+            raise Rejected(f"{owner}: the token holds what no token does; correct it at its place.")
+        return found
 
     token()
     return token

@@ -6,10 +6,8 @@ written is zero, because that is how the API writes zero.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.vocabulary import AssetState
 from resources.clouds.kubernetes.asking import DEFAULT_CONTAINER
 from resources.clouds.kubernetes.complaints import Object
@@ -24,35 +22,6 @@ PLURALS = {
 CONTAINER, OWNER, IMAGE = "kubernetes:container", "kubernetes:owner", "kubernetes:image/"
 _OURS = "qlrf/"  # a label `qlrf/criticality` is the tag `qlrf:criticality`
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadId:
-    """Which workload of a namespace; as an asset's id it reads `deployment/web`."""
-
-    kind: str
-    name: str
-
-    @property
-    def path(self) -> str:
-        """Where it is below a namespace's apps."""
-        return f"{PLURALS[self.kind]}/{self.name}"
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-
-def workload_id(asset_id: str) -> WorkloadId:
-    """The workload an asset's id names.
-
-    Raises:
-        Rejected: it names none.
-    """
-    kind, slash, name = asset_id.partition("/")
-    if kind not in PLURALS or not name or not slash or "/" in name:
-        known = ", ".join(PLURALS)
-        raise Rejected(f"{asset_id!r} is no workload: ids are `kind/name`, kind one of {known}.")
-    return WorkloadId(kind=kind, name=name)
 
 
 def main_container(template: Object) -> Object:
@@ -75,12 +44,11 @@ def workload_row(kind: str, item: Object, *, inherited: Mapping[str, str]) -> di
         KeyError, TypeError, IndexError: it is no workload.
     """
     metadata, template = item["metadata"], item["spec"]["template"]
-    name = str(metadata["name"])
     main = main_container(template)
     tags = {**_labels(inherited), **_labels(_texts(metadata.get("labels")))}
     tags |= _said(metadata, template, main)
     return {
-        "asset_id": str(WorkloadId(kind=kind, name=name)),
+        "asset_id": f"{kind}/{metadata['name']}",
         "image_ref": main.get("image") or None,
         "instance_type": kind,
         "state": _state(kind, item),
