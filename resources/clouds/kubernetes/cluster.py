@@ -6,6 +6,7 @@ times. What is left becomes an error of our own; half an answer is never taken f
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from http.client import IncompleteRead
 from typing import Any
 from urllib.parse import urlencode
 
@@ -116,7 +117,7 @@ class ClusterCalls:
                 method, url, body=sent, headers=self._headers(), redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{what}: {_short(error)}; it is asked again.") from error
+            raise _lost(what, error) from error
         found = object_of(what, answer.status, answer.data)
         if answer.status == _GONE:
             raise Truncated(f"{what}: the pages before are too old to go on; it is asked again.")
@@ -135,10 +136,15 @@ class ClusterCalls:
         }
 
 
-def _short(error: urllib3.exceptions.HTTPError) -> str:
+def _lost(what: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
     # What it gave up for, without the address, which may carry a page's token of a kilobyte.
     why = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
-    return str(why or error)[:300]
+    broken_off = isinstance(why, urllib3.exceptions.ProtocolError) and any(
+        isinstance(cause, IncompleteRead) for cause in why.args
+    )
+    if broken_off:
+        return Truncated(f"{what}: the answer broke off; it is asked again.")
+    return Unavailable(f"{what}: {str(why or error)[:300]}; it is asked again.")
 
 
 def _list_of(what: str, page: Object) -> tuple[list[Object], str]:
