@@ -1,7 +1,6 @@
 """The listings: a cluster's namespaces, the workloads of one, and what image references say."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -77,9 +76,7 @@ def _labels(namespace: Object) -> dict[str, str]:
 def _rows(kind: str, items: Sequence[Object], labels: dict[str, str]) -> pa.RecordBatch:
     try:
         rows = [workload_row(kind, item, inherited=labels) for item in items]
-        return _batch(
-            Kind.INSTANCE, [row | {"launched_at": _moment(row["launched_at"])} for row in rows]
-        )
+        return _batch(Kind.INSTANCE, rows)
     except _UNREADABLE as error:
         raise _broken(f"a {kind}", error) from error
 
@@ -89,10 +86,6 @@ def _broken(what: str, error: Exception) -> Truncated:
         f"{what} was answered that is none ({type(error).__name__}: {str(error)[:200]}); "
         "it is asked again."
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _batch(kind: Kind, rows: list[dict[str, Any]]) -> pa.RecordBatch:

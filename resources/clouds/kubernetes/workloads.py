@@ -52,7 +52,7 @@ def workload_row(kind: str, item: Object, *, inherited: Mapping[str, str]) -> di
         "image_ref": main.get("image") or None,
         "instance_type": kind,
         "state": _state(kind, item),
-        "launched_at": metadata.get("creationTimestamp"),
+        "launched_at": None,  # its pods' matter: it says when it was declared, not when they began
         "tags": sorted(tags.items()),
         "volume_ids": None,
         "group_ids": None,
