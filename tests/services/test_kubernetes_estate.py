@@ -1,4 +1,4 @@
-"""A cluster in a contract, end to end: what runs in it is listed, judged, weighed and planned for."""
+"""A cluster in a contract, end to end: what runs there is listed, judged, weighed, planned for."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.drift import score_drift
 from qlrf_pipelines.services.images import refresh_golden_images
 from qlrf_pipelines.services.inventory import refresh_inventory
-from qlrf_pipelines.services.planning import Planned, make_plans
+from qlrf_pipelines.services.planning import Planned, Planning, make_plans
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.risk import score_risk
 from resources.estate import FolderEstate
@@ -109,11 +109,14 @@ class Site:
         found = self.lake.rows(dataset, ACME)
         return {str(row["asset_key"]).rpartition("/")[2]: row for row in found}
 
+    def plans(self, policy: str) -> Planning:
+        """The plans under a policy, and what they leave out."""
+        request = PlanRequest(tenant=ACME, requested_by="dana@acme.example", policy=policy)
+        return make_plans(self.world, request, engine=ENGINE, contract=SchemaPlanContract())
+
     def planned(self, policy: str) -> Planned:
         """The one plan under a policy."""
-        request = PlanRequest(tenant=ACME, requested_by="dana@acme.example", policy=policy)
-        found = make_plans(self.world, request, engine=ENGINE, contract=SchemaPlanContract())
-        (made,) = found.plans
+        (made,) = self.plans(policy).plans
         return made
 
 
@@ -216,16 +219,8 @@ def test_a_blue_green_plan_takes_the_workloads_that_are_labelled_for_it(site: Si
 
 def test_a_plan_says_why_it_leaves_a_workload_out(site: Site) -> None:
     site.refresh()
-    request = PlanRequest(
-        tenant=ACME, requested_by="dana@acme.example", policy="kubernetes-rolling"
-    )
 
-    skipped = {
-        one.name: one.why
-        for one in make_plans(
-            site.world, request, engine=ENGINE, contract=SchemaPlanContract()
-        ).skipped
-    }
+    skipped = {one.name: one.why for one in site.plans("kubernetes-rolling").skipped}
 
     assert "belongs to no family" in skipped["deployment/cache"]
     assert "2.2.0@sha256:cccccccccccc" in skipped["deployment/other"]
