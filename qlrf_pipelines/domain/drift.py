@@ -72,6 +72,7 @@ class Observed:
     """What the inventory knows of one live asset; None is unknown."""
 
     asset_id: str
+    asset_key: str
     platform: Platform | None
     account: str | None
     region: str | None
@@ -389,6 +390,6 @@ def _selects(item: Exemption, *, drift: Drift, asset: Observed) -> bool:
     return (
         (not wanted.families or drift.family in wanted.families)
         and (not wanted.environments or asset.environment in wanted.environments)
-        and (not wanted.assets or asset.asset_id in wanted.assets)
+        and (not wanted.assets or bool({asset.asset_id, asset.asset_key} & set(wanted.assets)))
         and all(tags.get(key) == value for key, value in wanted.tags.items())
     )

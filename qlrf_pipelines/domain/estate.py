@@ -128,7 +128,7 @@ class GoldenImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """Which assets an exemption is about: every given part must match."""
+    """Which assets an exemption is about: every given part must match; `assets` are ids or keys."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     families: tuple[str, ...] = ()

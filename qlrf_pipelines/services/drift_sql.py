@@ -213,7 +213,10 @@ _JUDGED_VERDICT = """CASE s.doubt WHEN 'no_state' THEN 'unknown' WHEN 'stale' TH
 
 def exempted(*, ids: bool, tags: bool) -> str:
     """The assets an exemption covers."""
-    by_id = "AND (len(e.assets) = 0 OR list_contains(e.assets, s.asset_id))"
+    by_id = (
+        "AND (len(e.assets) = 0 OR list_contains(e.assets, s.asset_id)"
+        " OR list_contains(e.assets, s.asset_key))"
+    )
     by_tag = (
         "AND (cardinality(e.tags) = 0"
         " OR coalesce(list_has_all(map_entries(s.tags), map_entries(e.tags)), false))"

@@ -163,6 +163,19 @@ def test_a_fault_that_passes_is_mended_by_asking_again(
     assert sum(page.rows.num_rows for page in pages) == 15
 
 
+def test_a_page_is_asked_for_once_the_one_before_was_taken(
+    kube: FaultyKube, connector: Connector
+) -> None:
+    pages = session_into(connector).list_scope(scope())
+    before = len(kube.asked)
+
+    next(pages)
+    asked = [path.partition("?")[0].rpartition("/")[2] for _, path in kube.asked[before:]]
+
+    assert asked == [HOME, "deployments"]
+    assert "limit=200" in kube.asked[-1][1]
+
+
 def test_a_page_that_leads_back_is_an_error_and_not_an_endless_listing(
     kube: FaultyKube, connector: Connector
 ) -> None:

@@ -77,7 +77,9 @@ selectors = st.builds(
     tags=tags,
     families=st.lists(st.sampled_from(["base", "db"]), max_size=1).map(tuple),
     environments=st.lists(st.sampled_from(Environment), unique=True).map(tuple),
-    assets=st.lists(st.sampled_from(["i-0", "i-1"]), max_size=1).map(tuple),
+    assets=st.lists(st.sampled_from(["i-0", "i-1", asset("i-2")["asset_key"]]), max_size=1).map(
+        tuple
+    ),
 )
 exemptions = st.builds(
     exemption,
@@ -144,6 +146,7 @@ def scored(fleet: list[dict[str, Any]], estate: Estate, **how: Any) -> tuple[Wor
 def observed(row: dict[str, Any]) -> Observed:
     return Observed(
         asset_id=row["asset_id"],
+        asset_key=row["asset_key"],
         platform=row["platform"] and Platform(row["platform"]),
         account=row["account"],
         region=row["region"],
