@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Object = dict[str, Any]
 TOKEN = "a-very-secret-token"
-PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 WHO = "authentication.k8s.io/v1/selfsubjectreviews"
 
 
@@ -26,14 +26,16 @@ class Fault(StrEnum):
     DENIED = "denied"
     UNAUTHENTICATED = "unauthenticated"
     EXPIRED = "expired"  # the page's token is too old
-    UNKNOWN = "unknown"  # no such path
+    UNKNOWN = "unknown"  # no such path, in a proxy's words
+    NO_PATH = "no_path"  # the same in the API server's words, which are those of what is gone
     CUT = "cut"  # half the body, its true length promised
     CUT_CLEAN = "cut_clean"  # half the body, and its own length says that is all
     PORTAL = "portal"  # somebody else's page, 200 OK
     ELSEWHERE = "elsewhere"  # sent on to another server
     NO_LIST = "no_list"  # an object of Kubernetes, and not the one that was asked for
     NO_ITEMS = "no_items"  # a list without its items
-    NO_OBJECTS = "no_objects"  # a list of something else
+    NO_OBJECTS = "no_objects"  # a list of what are no objects
+    OTHERS = "others"  # an empty list of something else
     RESET = "reset"
     STALLED = "stalled"
 
@@ -46,11 +48,12 @@ STATUS = {
     Fault.UNAUTHENTICATED: (401, "Unauthorized"),
     Fault.EXPIRED: (410, "Expired"),
     Fault.UNKNOWN: (404, ""),
+    Fault.NO_PATH: (404, "NotFound"),
 }
 BODIES: Mapping[Fault, Any] = {
     Fault.NO_LIST: {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web"}},
     Fault.NO_ITEMS: {"kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": {}},
-    Fault.NO_OBJECTS: {"kind": "SecretList", "metadata": {}, "items": [{"metadata": {}}, 7]},
+    Fault.OTHERS: {"kind": "SecretList", "apiVersion": "v1", "metadata": {}, "items": []},
 }
 
 
@@ -138,10 +141,11 @@ class FaultyKube:
             return 200, self._list("NamespaceList", [_namespace(n) for n in self.namespaces], start)
         if parts[:3] == ["api", "v1", "namespaces"]:
             if parts[3] not in self.namespaces:
-                return 404, {"kind": "Status", "reason": "NotFound", "code": 404}
+                details = {"name": parts[3], "kind": "namespaces"}
+                return 404, {"kind": "Status", "reason": "NotFound", "details": details}
             return 200, _namespace(parts[3], **self.labels.get(parts[3], {}))
         items = self.namespaces.get(parts[4], {}).get(parts[5], ())
-        return 200, self._list(f"{PLURALS[parts[5]]}List", items, start)
+        return 200, self._list(f"{KINDS[parts[5]]}List", items, start)
 
     def _list(self, kind: str, items: Sequence[Object], start: int) -> Object:
         end = start + self.page_size
@@ -197,21 +201,29 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault is Fault.RESET:
             self.close_connection = True
             self.connection.close()
-        elif fault is Fault.PORTAL:
+        elif fault in (None, Fault.CUT, Fault.CUT_CLEAN):
+            start = int(parse_qs(split.query).get("continue", ["0"])[0])
+            self._pass_on(*self.owner.answer(split.path, start), fault)
+        else:
+            self._spoil(fault, last)
+
+    do_POST = do_GET
+
+    def _spoil(self, fault: Fault, last: str) -> None:
+        if fault is Fault.PORTAL:
             self._say(200, b"<html><body>Please log in</body></html>")
         elif fault is Fault.ELSEWHERE:
             self._say(302, b"", Location="https://127.0.0.1:9/")
+        elif fault is Fault.NO_OBJECTS:
+            kind = f"{KINDS.get(last, 'Namespace')}List"
+            body = {"kind": kind, "metadata": {}, "items": [{"metadata": {}}, 7]}
+            self._say(200, json.dumps(body).encode())
         elif fault in BODIES:
             self._say(200, json.dumps(BODIES[fault]).encode())
-        elif fault in STATUS:
+        else:
             code, reason = STATUS[fault]
             said = {"kind": "Status", "reason": reason, "message": "no", "code": code}
             self._say(code, json.dumps(said).encode(), **{"Retry-After": "0"})
-        else:
-            start = int(parse_qs(split.query).get("continue", ["0"])[0])
-            self._pass_on(*self.owner.answer(split.path, start), fault)
-
-    do_POST = do_GET
 
     def _pass_on(self, status: int, answer: Object, fault: Fault | None) -> None:
         body = json.dumps(answer).encode()

@@ -210,7 +210,7 @@ def test_a_list_of_many_pages_is_read_whole(cluster: KubeCluster) -> None:
     calls = cluster_calls(cluster.connector(), Secrets(ENV))
 
     path = f"apis/apps/v1/namespaces/{cluster.home}/deployments"
-    pages = list(calls.pages(path, size=3))
+    pages = list(calls.pages(path, "DeploymentList", size=3))
 
     assert [(len(items), last) for items, last in pages] == [(3, False), (3, False), (1, True)]
     names = {item["metadata"]["name"] for items, _ in pages for item in items}

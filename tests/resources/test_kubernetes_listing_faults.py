@@ -29,6 +29,7 @@ MEANINGS: dict[Fault, type[QlrfError]] = {
     Fault.ERROR_503: Unavailable,
     Fault.THROTTLED: Unavailable,
     Fault.UNKNOWN: Unavailable,
+    Fault.NO_PATH: Unavailable,
     Fault.RESET: Unavailable,
     Fault.STALLED: Unavailable,
     Fault.DENIED: Denied,
@@ -41,10 +42,9 @@ MEANINGS: dict[Fault, type[QlrfError]] = {
     Fault.NO_LIST: Truncated,
     Fault.NO_ITEMS: Truncated,
     Fault.NO_OBJECTS: Truncated,
+    Fault.OTHERS: Truncated,
 }
 PASSING = [Fault.ERROR_500, Fault.ERROR_503, Fault.THROTTLED, Fault.RESET, Fault.CUT]
-# What a list can be and one object cannot.
-OF_LISTS = {Fault.NO_LIST, Fault.NO_ITEMS, Fault.NO_OBJECTS}
 
 
 def desired(name: str) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def test_a_spoiled_page_ends_the_listing_with_the_right_error(
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", [f for f in Fault if f not in OF_LISTS])
+@pytest.mark.parametrize("fault", Fault)
 def test_workloads_whose_namespace_cannot_be_read_are_not_listed_without_its_labels(
     kube: FaultyKube, connector: Connector, fault: Fault
 ) -> None:
@@ -186,7 +186,7 @@ def test_a_page_that_leads_back_is_an_error_and_not_an_endless_listing(
         list(session.list_scope(scope()))
 
 
-@pytest.mark.parametrize("fault", [f for f in Fault if f not in OF_LISTS])
+@pytest.mark.parametrize("fault", Fault)
 def test_a_cluster_that_cannot_be_entered_is_lost_for_the_right_reason(
     kube: FaultyKube, connector: Connector, fault: Fault
 ) -> None:
@@ -295,8 +295,6 @@ def test_no_fault_of_any_answer_deletes_anything_however_long_it_lasts(
     house.refresh()
 
     for fault in Fault:
-        if fault in OF_LISTS and last in ("selfsubjectreviews", HOME):
-            continue
         kube.spoil(last, fault)
         house.refresh()
         denied = MEANINGS[fault] is Denied and last in (HOME, "daemonsets")

@@ -61,23 +61,38 @@ class ClusterCalls:
         """
         path = "apis/authentication.k8s.io/v1/selfsubjectreviews"
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        _, found = self._ask("POST", path, body=review)
-        name = ((found.get("status") or {}).get("userInfo") or {}).get("username")
+        status, found = self._ask("POST", path, body=review)
+        if status == 404:
+            raise Unavailable(
+                f"{self._server}, POST {path}: the server cannot say who asks; "
+                "it must be Kubernetes 1.28 or later."
+            )
+        name: Any = found
+        for part in ("status", "userInfo", "username"):
+            name = name.get(part) if isinstance(name, dict) else None
         if not isinstance(name, str) or not name:
             raise Truncated(f"{self._server}, POST {path}: the answer names nobody.")
         return name
 
     def read(self, path: str) -> Object | None:
-        """An object; None if the server says that there is none.
+        """An object; None if the server says that there is none of that name.
 
         Raises:
             Unavailable: nobody knows (Denied: not permitted; Truncated: no whole answer).
         """
         status, found = self._ask("GET", path)
-        return None if status == 404 else found
+        if status != 404:
+            return found
+        details = found.get("details")
+        if not isinstance(details, dict) or details.get("name") != path.rpartition("/")[2]:
+            # So says a server about what it does not know at all, too.
+            raise Unavailable(f"{self._server}, GET {path}: the server knows no such path.")
+        return None
 
-    def pages(self, path: str, *, size: int = PAGE) -> Iterator[tuple[list[Object], bool]]:
-        """Every page of a list: its objects, and whether it is the last one.
+    def pages(
+        self, path: str, kind: str, *, size: int = PAGE
+    ) -> Iterator[tuple[list[Object], bool]]:
+        """Every page of a list of a kind: its objects, and whether it is the last one.
 
         Raises:
             Unavailable: a page could not be read (Denied: not permitted; Truncated: it broke off,
@@ -89,7 +104,7 @@ class ClusterCalls:
             status, page = self._ask("GET", path, fields={"limit": str(size), "continue": more})
             if status == 404:
                 raise Unavailable(f"{what}: the server knows no such list; it is asked again.")
-            items, more = _list_of(what, page)
+            items, more = _list_of(what, kind, page)
             if more in seen:
                 raise Truncated(
                     f"{what}: page {len(seen) + 1} leads back to an earlier one, so the list "
@@ -147,11 +162,11 @@ def _lost(what: str, error: urllib3.exceptions.HTTPError) -> Unavailable:
     return Unavailable(f"{what}: {str(why or error)[:300]}; it is asked again.")
 
 
-def _list_of(what: str, page: Object) -> tuple[list[Object], str]:
+def _list_of(what: str, kind: str, page: Object) -> tuple[list[Object], str]:
     items: Any = page.get("items")
     metadata: Any = page.get("metadata")
-    whole = str(page.get("kind")).endswith("List") and isinstance(metadata, dict)
+    whole = page.get("kind") == kind and isinstance(metadata, dict)
     # A list without anything in it says `items: []`, or null; without the field it is none.
     if not whole or "items" not in page or not isinstance(items or [], list):
-        raise Truncated(f"{what}: the answer is no list; it is asked again.")
+        raise Truncated(f"{what}: the answer is no {kind}; it is asked again.")
     return items or [], str(metadata.get("continue") or "")

@@ -10,7 +10,7 @@ from qlrf_pipelines.domain.errors import Truncated
 from qlrf_pipelines.domain.inventory import PAGE_SCHEMAS, Kind, Page
 from resources.clouds.kubernetes.cluster import ClusterCalls
 from resources.clouds.kubernetes.complaints import Object
-from resources.clouds.kubernetes.workloads import PLURALS, workload_row
+from resources.clouds.kubernetes.workloads import LISTS, workload_row
 
 # What reading an object stumbles over that is not what its list promised.
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, pa.ArrowException)
@@ -22,7 +22,7 @@ def namespaces(calls: ClusterCalls) -> Iterator[str]:
     Raises:
         Unavailable: they could not all be read.
     """
-    for items, _ in calls.pages("api/v1/namespaces"):
+    for items, _ in calls.pages("api/v1/namespaces", "NamespaceList"):
         for item in items:
             try:
                 yield str(item["metadata"]["name"])
@@ -40,10 +40,10 @@ def workloads(calls: ClusterCalls, namespace: str) -> Iterator[Page]:
     if home is None:
         yield Page(rows=_batch(Kind.INSTANCE, []), last=True)
         return
-    labels = _labels(home)
-    final = list(PLURALS)[-1]
-    for kind, plural in PLURALS.items():
-        for items, last in calls.pages(f"apis/apps/v1/namespaces/{namespace}/{plural}"):
+    labels = _labels(home, namespace)
+    final = list(LISTS)[-1]
+    for kind, (plural, listed) in LISTS.items():
+        for items, last in calls.pages(f"apis/apps/v1/namespaces/{namespace}/{plural}", listed):
             rows = _rows(kind, items, labels)
             yield Page(rows=rows, last=last and kind == final)
 
@@ -65,9 +65,11 @@ def images(references: Sequence[str]) -> Page:
     return Page(rows=_batch(Kind.IMAGE, rows), last=True)
 
 
-def _labels(namespace: Object) -> dict[str, str]:
+def _labels(found: Object, namespace: str) -> dict[str, str]:
     try:
-        given = namespace["metadata"].get("labels") or {}
+        if (found["kind"], found["metadata"]["name"]) != ("Namespace", namespace):
+            raise ValueError(found["kind"])
+        given = found["metadata"].get("labels") or {}
         return {str(key): str(value) for key, value in given.items()}
     except _UNREADABLE as error:
         raise _broken("the namespace", error) from error

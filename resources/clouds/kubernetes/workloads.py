@@ -12,11 +12,11 @@ from qlrf_pipelines.domain.vocabulary import AssetState
 from resources.clouds.kubernetes.asking import DEFAULT_CONTAINER
 from resources.clouds.kubernetes.complaints import Object
 
-# kind, as an asset's id begins -> what its lists are called
-PLURALS = {
-    "deployment": "deployments",
-    "statefulset": "statefulsets",
-    "daemonset": "daemonsets",
+# kind, as an asset's id begins -> where its list is, and the kind of that
+LISTS = {
+    "deployment": ("deployments", "DeploymentList"),
+    "statefulset": ("statefulsets", "StatefulSetList"),
+    "daemonset": ("daemonsets", "DaemonSetList"),
 }
 # Labels cannot hold a colon, so what the platform says of itself cannot be taken for a label.
 CONTAINER, OWNER, IMAGE = "kubernetes:container", "kubernetes:owner", "kubernetes:image/"
