@@ -134,15 +134,20 @@ def clouds(settings: Settings) -> "Clouds":
     """Every platform there is an adapter for; an SDK is loaded when its cloud is first asked."""
     from qlrf_pipelines.domain.vocabulary import Platform
     from resources.clouds.aws.inventory import AwsCloud
+    from resources.clouds.kubernetes.inventory import KubernetesCloud
     from resources.secrets import Secrets
 
+    secrets = Secrets(os.environ)  # noqa: TID251  what `env:NAME` refers to
     return {
         Platform.AWS: AwsCloud(
-            secrets=Secrets(os.environ),  # noqa: TID251  what `env:NAME` refers to
+            secrets=secrets,
             max_attempts=settings.aws_max_attempts,
             read_timeout=settings.read_timeout,
             pool_size=settings.workers,
-        )
+        ),
+        Platform.KUBERNETES: KubernetesCloud(
+            secrets=secrets, read_timeout=settings.read_timeout, pool_size=settings.workers
+        ),
     }
 
 

@@ -83,6 +83,8 @@ def _connector(tenant: TenantId, value: dict[str, Any]) -> Connector:
         endpoint_url=value.get("endpointUrl"),
         credentials=dict(value.get("credentials", {})),
         assume_roles=tuple(value.get("assumeRoles", ())),
+        cluster=value.get("cluster"),
+        ca_file=value.get("caFile"),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from qlrf_pipelines.domain.problems import Problem
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import ImageStatus
+from resources.estate_connectors import find_connector_problems
 from resources.estate_contracts import Contract
 from resources.estate_notifications import (
     find_listener_problems,
@@ -47,6 +48,7 @@ def _within(contract: Contract) -> Iterator[Problem]:
             ("spec", "connectors", i, "name") for i in range(contract.count("spec", "connectors"))
         ]
         yield from _repeated(contract, places, remedy="give every connector its own name")
+        yield from find_connector_problems(contract)
         yield from _folded_values(contract)
         yield from find_change_problems(contract)
         yield from find_place_problems(contract)

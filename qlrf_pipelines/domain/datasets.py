@@ -45,8 +45,8 @@ _WHERE = {
     "tenant": (pa.string(), "The tenant the row belongs to."),
     "connector": (pa.string(), "The connector that listed it."),
     "platform": (pa.string(), "aws, azure, gcp, vsphere, kubernetes or baremetal."),
-    "account": (pa.string(), "The cloud account."),
-    "region": (pa.string(), "The cloud region."),
+    "account": (pa.string(), "The cloud account, or the cluster."),
+    "region": (pa.string(), "The cloud region, or the namespace."),
 }
 
 INVENTORY = Dataset(
@@ -56,9 +56,9 @@ INVENTORY = Dataset(
     by_tenant=True,
     schema=_columns(
         **_WHERE,
-        kind=(pa.string(), "What it is; `instance` for a machine."),
+        kind=(pa.string(), "What it is; `instance` for a machine or a workload."),
         asset_key=(pa.string(), "`platform:account:region:asset_id`, unique within a tenant."),
-        asset_id=(pa.string(), "The cloud's own id, the one its API takes."),
+        asset_id=(pa.string(), "The cloud's own id, the one its API takes; `deployment/web`."),
         name=(pa.string(), "The Name tag, else the asset id."),
         environment=(pa.string(), "From the tenant's environment rule."),
         site=(pa.string(), "The Site tag, else the region."),
@@ -66,12 +66,12 @@ INVENTORY = Dataset(
         image_family=(pa.string(), "Family tag of that image; null if untagged or unreadable."),
         image_version=(pa.string(), "Version tag of that image; null if untagged or unreadable."),
         image_readable=(pa.bool_(), "Whether the image's own metadata could be read."),
-        instance_type=(pa.string(), "The cloud's machine type."),
+        instance_type=(pa.string(), "The cloud's machine type, or a workload's kind."),
         state=(pa.string(), "running, stopped, pending, terminated or unknown."),
         launched_at=(TIME, "When the cloud started it."),
         first_seen=(TIME, "When a complete listing first showed it."),
         last_seen=(TIME, "When a complete listing last showed it."),
-        tags=(TAGS, "The asset's tags, sorted by key."),
+        tags=(TAGS, "The asset's tags, or a workload's labels and containers, sorted by key."),
         imds_v2=(pa.bool_(), "Whether the metadata service demands session tokens."),
         volume_count=(pa.int32(), "Attached volumes; 0 is proven none."),
         ebs_encrypted=(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from qlrf_pipelines.domain.container_images import Claim, Claims, declared_in, parse_reference
 from qlrf_pipelines.domain.estate import DriftRule, Exemption, GoldenImage, ImageVersion
 from qlrf_pipelines.domain.versions import version_key
 from qlrf_pipelines.domain.vocabulary import (
@@ -71,7 +72,9 @@ class Observed:
     """What the inventory knows of one live asset; None is unknown."""
 
     asset_id: str
+    asset_key: str
     platform: Platform | None
+    account: str | None
     region: str | None
     environment: Environment | None
     image_ref: str | None
@@ -81,6 +84,11 @@ class Observed:
     state: AssetState | None
     last_seen: datetime | None
     tags: Mapping[str, str] | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where contracts declare the images of assets that are there."""
+        return declared_in(self.platform, self.account, self.region)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +189,10 @@ def status_of(coverage: float | None) -> Health:
 
 def resolve(asset: Observed, images: Sequence[GoldenImage]) -> Resolved:
     """The family and version an asset runs: by coordinate, else by its image's own tags."""
-    if asset.image_ref is None or asset.platform is None or asset.region is None:
+    if asset.image_ref is None or asset.platform is None or _nowhere(asset):
         return Resolved()
+    if asset.platform is Platform.KUBERNETES:
+        return _by_reference(asset.image_ref, asset.place, images)
     listed = [
         (image.family, version_key(release.version) or "", release)
         for image in images
@@ -202,6 +212,37 @@ def resolve(asset: Observed, images: Sequence[GoldenImage]) -> Resolved:
             status=release.status,
         )
     return _by_tag(asset, images)
+
+
+def _by_reference(text: str, cluster: str | None, images: Sequence[GoldenImage]) -> Resolved:
+    """A container's image says itself what it is: see `domain/container_images.py`."""
+    claims = Claims(
+        Claim(
+            family=image.family,
+            version=release.version,
+            reference=parse_reference(place.image_ref),
+        )
+        for image in images
+        for release in image.versions
+        for place in release.coordinates
+        if (place.platform, place.region) == (Platform.KUBERNETES, cluster)
+    )
+    found = claims.recognise(text)
+    if found is None:
+        return Resolved()
+    releases = (r for i in images if i.family == found.family for r in i.versions)
+    release = next((r for r in releases if r.version == found.version), None)
+    return Resolved(
+        how=found.how,
+        family=found.family,
+        version=found.version,
+        key=version_key(found.version),
+        status=release.status if release else None,
+    )
+
+
+def _nowhere(asset: Observed) -> bool:
+    return asset.region is None or asset.place is None
 
 
 def _by_tag(asset: Observed, images: Sequence[GoldenImage]) -> Resolved:
@@ -272,7 +313,7 @@ def _measured(
 def _unresolved(asset: Observed) -> str:
     if asset.image_ref is None:
         return "no_image"
-    if asset.platform is None or asset.region is None:
+    if asset.platform is None or _nowhere(asset):
         return "no_place"
     return "unmanaged" if asset.image_readable is True else "unreadable"
 
@@ -349,6 +390,6 @@ def _selects(item: Exemption, *, drift: Drift, asset: Observed) -> bool:
     return (
         (not wanted.families or drift.family in wanted.families)
         and (not wanted.environments or asset.environment in wanted.environments)
-        and (not wanted.assets or asset.asset_id in wanted.assets)
+        and (not wanted.assets or bool({asset.asset_id, asset.asset_key} & set(wanted.assets)))
         and all(tags.get(key) == value for key, value in wanted.tags.items())
     )

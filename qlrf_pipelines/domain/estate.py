@@ -19,8 +19,9 @@ from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment, ImageSta
 class Connector:
     """One way into one cloud for one tenant.
 
-    `regions` empty means all regions the account has enabled. `credentials` are references
-    (`env:NAME`, `file:/path`), never secrets; empty means the SDK's own chain.
+    `regions` empty means all regions the account has enabled, or all namespaces of the cluster.
+    `credentials` are references (`env:NAME`, `file:/path`), never secrets; empty means the SDK's
+    own chain. `cluster` and `ca_file` are for kubernetes: the account, and whom to believe.
     """
 
     tenant: TenantId
@@ -30,6 +31,8 @@ class Connector:
     endpoint_url: str | None = None
     credentials: Mapping[str, str] = field(default_factory=dict)
     assume_roles: tuple[str, ...] = ()
+    cluster: str | None = None
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ class GoldenImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """Which assets an exemption is about: every given part must match."""
+    """Which assets an exemption is about: every given part must match; `assets` are ids or keys."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     families: tuple[str, ...] = ()

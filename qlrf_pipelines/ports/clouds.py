@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 
 from qlrf_pipelines.domain.estate import Connector
-from qlrf_pipelines.domain.inventory import Page, Scope
+from qlrf_pipelines.domain.inventory import PAGE_SCHEMAS, Kind, Page, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 
 
@@ -13,10 +13,16 @@ class CloudSession(ABC):
 
     account: str
     identity: str
+    # What there is to list. Facts of a kind the platform does not have stay unknown, and no
+    # certificate speaks of it.
+    kinds: Sequence[Kind] = tuple(PAGE_SCHEMAS)
 
     @abstractmethod
-    def regions(self) -> Sequence[str]:
+    def regions(self, *, known: Sequence[str] = ()) -> Sequence[str]:
         """The regions to list: the connector's own, or all the account has enabled.
+
+        `known` are those that still hold assets from before. Where regions come and go, one that
+        is gone is listed once more, so that its own listing proves that nothing is left in it.
 
         Raises:
             Unavailable: the cloud did not answer, refused (Denied) or broke off (Truncated).

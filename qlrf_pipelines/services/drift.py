@@ -25,6 +25,7 @@ from qlrf_pipelines.domain.vocabulary import DriftVerdict, Environment
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import drift_sql
 from qlrf_pipelines.services.batches import MOST_ROWS, by_assets
+from qlrf_pipelines.services.drift_containers import recognised
 
 ROWS_PER_BATCH = 65_536
 _MICROSECOND = timedelta(microseconds=1)
@@ -122,6 +123,7 @@ def prepare(
     tagged = [version for (version,) in connection.sql(drift_sql.TAGGED_VERSIONS).fetchall()]
     keys = [{"version": text, "version_key": version_key(text)} for text in tagged]
     connection.register("tag_keys", pa.Table.from_pylist(keys, schema=_TAG_KEYS))
+    connection.register("containers", recognised(connection))
     connection.execute(drift_sql.RESOLVED)
     connection.execute(drift_sql.JUDGED)
     tags = any(item.selector.tags for item in exemptions)

@@ -5,7 +5,7 @@ place, environment and image agree on everything but freshness and exemptions, s
 worked out once per such group (`judged`) and joined back to the assets by hash.
 
 Inputs: the views inventory, golden_images and previous (the last drift), and the tables rules,
-graces, tag_keys and exemptions that the service registers.
+graces, tag_keys, containers and exemptions that the service registers.
 """
 
 from qlrf_pipelines.domain.drift import (
@@ -20,7 +20,12 @@ from qlrf_pipelines.domain.drift import (
     REASONS,
     WARNING_FROM,
 )
-from qlrf_pipelines.domain.vocabulary import ACTIVE_STATES, COVERED_VERDICTS, DriftVerdict
+from qlrf_pipelines.domain.vocabulary import (
+    ACTIVE_STATES,
+    COVERED_VERDICTS,
+    DriftVerdict,
+    Platform,
+)
 
 DAY_US = 86_400_000_000
 
@@ -76,39 +81,64 @@ QUALIFY row_number() OVER (
   ORDER BY family, coalesce(version_key, ''), version) = 1
 """
 
-KINDS = """
+# Where contracts declare an asset's image; `domain/container_images.py` says why.
+_PLACE = f"CASE WHEN platform = '{Platform.KUBERNETES}' THEN account ELSE region END"
+_PLACE_OF_I = f"CASE WHEN i.platform = '{Platform.KUBERNETES}' THEN i.account ELSE i.region END"
+
+KINDS = f"""
 CREATE OR REPLACE TEMP TABLE kinds AS
-SELECT DISTINCT tenant, platform, region, environment, image_ref, image_family, image_version,
-                image_readable
+SELECT DISTINCT tenant, platform, {_PLACE} AS place, region, environment, image_ref, image_family,
+                image_version, image_readable
 FROM inventory WHERE tombstoned_at IS NULL
-"""
+"""  # noqa: S608  words of our own
+
+# What runs in clusters, and what golden images say is there: the service brings them together in
+# the table `containers`, once per reference and not per workload.
+REFERENCES = f"""
+SELECT DISTINCT tenant, place, image_ref FROM kinds
+WHERE platform = '{Platform.KUBERNETES}' AND place IS NOT NULL AND region IS NOT NULL
+  AND image_ref IS NOT NULL ORDER BY ALL
+"""  # noqa: S608  words of our own
+CLAIMS = f"""
+SELECT tenant, place.region, family, version, place.image_ref
+FROM (SELECT tenant, family, version, unnest(coordinates) AS place FROM golden_images)
+WHERE place.platform = '{Platform.KUBERNETES}' ORDER BY ALL
+"""  # noqa: S608  words of our own
 
 TAGGED_VERSIONS = """
 SELECT DISTINCT image_version FROM kinds WHERE image_version IS NOT NULL ORDER BY 1
 """
 
-RESOLVED = """
+RESOLVED = f"""
 CREATE OR REPLACE TEMP TABLE resolved AS
 SELECT k.*,
-       coalesce(p.family, f.family) AS family,
-       CASE WHEN p.family IS NOT NULL THEN p.version
+       coalesce(c.family, p.family, f.family) AS family,
+       CASE WHEN c.family IS NOT NULL THEN c.version WHEN p.family IS NOT NULL THEN p.version
             WHEN f.family IS NOT NULL THEN k.image_version END AS version,
-       CASE WHEN p.family IS NOT NULL THEN 'coordinate'
+       CASE WHEN c.family IS NOT NULL THEN c.resolution WHEN p.family IS NOT NULL THEN 'coordinate'
             WHEN f.family IS NOT NULL THEN 'tag' ELSE 'none' END AS resolution,
-       CASE WHEN p.family IS NOT NULL THEN p.version_key
+       CASE WHEN c.family IS NOT NULL THEN c.version_key
+            WHEN p.family IS NOT NULL THEN p.version_key
             WHEN f.family IS NOT NULL THEN t.version_key END AS version_key,
-       CASE WHEN p.family IS NOT NULL THEN p.status
+       CASE WHEN c.family IS NOT NULL THEN s.status WHEN p.family IS NOT NULL THEN p.status
             WHEN f.family IS NOT NULL THEN r.status END AS status
 FROM kinds k
-LEFT JOIN places p USING (tenant, platform, region, image_ref)
+LEFT JOIN containers c
+  ON k.platform = '{Platform.KUBERNETES}' AND k.region IS NOT NULL
+ AND c.tenant = k.tenant AND c.place = k.place AND c.image_ref = k.image_ref
+LEFT JOIN golden_images s
+  ON s.tenant = c.tenant AND s.family = c.family AND s.version = c.version
+LEFT JOIN places p
+  ON k.platform <> '{Platform.KUBERNETES}' AND p.tenant = k.tenant AND p.platform = k.platform
+ AND p.region = k.region AND p.image_ref = k.image_ref
 LEFT JOIN (SELECT DISTINCT tenant, family FROM golden_images) f
   ON k.image_readable AND k.image_ref IS NOT NULL
- AND k.platform IS NOT NULL AND k.region IS NOT NULL
+ AND k.platform <> '{Platform.KUBERNETES}' AND k.region IS NOT NULL
  AND f.tenant = k.tenant AND f.family = k.image_family
 LEFT JOIN tag_keys t ON t.version = k.image_version
 LEFT JOIN golden_images r
   ON r.tenant = k.tenant AND r.family = k.image_family AND r.version = k.image_version
-"""
+"""  # noqa: S608  words of our own
 
 _COMPARED = """
 SELECT r.*, a.version AS approved_version,
@@ -117,7 +147,7 @@ SELECT r.*, a.version AS approved_version,
        CASE WHEN r.version_key IS NOT NULL AND a.version IS NOT NULL
             THEN greatest(0, a.rank - coalesce(v.rank, 0))::INTEGER END AS versions_behind,
        CASE WHEN r.image_ref IS NULL THEN 'no_image'
-            WHEN r.platform IS NULL OR r.region IS NULL THEN 'no_place'
+            WHEN r.platform IS NULL OR r.region IS NULL OR r.place IS NULL THEN 'no_place'
             WHEN r.family IS NULL AND r.image_readable THEN 'unmanaged'
             WHEN r.family IS NULL THEN 'unreadable'
             WHEN r.version_key IS NULL THEN 'no_semver'
@@ -167,6 +197,7 @@ FROM inventory i JOIN judged j
   ON j.tenant = i.tenant
  AND j.platform IS NOT DISTINCT FROM i.platform
  AND j.region IS NOT DISTINCT FROM i.region
+ AND j.place IS NOT DISTINCT FROM {_PLACE_OF_I}
  AND j.environment IS NOT DISTINCT FROM i.environment
  AND j.image_ref IS NOT DISTINCT FROM i.image_ref
  AND j.image_family IS NOT DISTINCT FROM i.image_family
@@ -182,7 +213,10 @@ _JUDGED_VERDICT = """CASE s.doubt WHEN 'no_state' THEN 'unknown' WHEN 'stale' TH
 
 def exempted(*, ids: bool, tags: bool) -> str:
     """The assets an exemption covers."""
-    by_id = "AND (len(e.assets) = 0 OR list_contains(e.assets, s.asset_id))"
+    by_id = (
+        "AND (len(e.assets) = 0 OR list_contains(e.assets, s.asset_id)"
+        " OR list_contains(e.assets, s.asset_key))"
+    )
     by_tag = (
         "AND (cardinality(e.tags) = 0"
         " OR coalesce(list_has_all(map_entries(s.tags), map_entries(e.tags)), false))"

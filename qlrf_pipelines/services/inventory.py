@@ -120,7 +120,7 @@ def _listed(
 ) -> tuple[Plan, list[Listed]]:
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="listing")
     try:
-        planned = plan(world, pool, tenants, known=known.kinds)
+        planned = plan(world, pool, tenants, known=known.kinds, live=known.live)
         return planned, list_regions(world, pool, planned.regions, folder=session.folder)
     finally:
         pool.shutdown(cancel_futures=True)

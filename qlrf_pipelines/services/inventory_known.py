@@ -17,10 +17,14 @@ _LISTS_NOTHING = (Kind.ACCOUNT, Kind.REGION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Places, the kinds once listed there, their rows, and when listings were last complete."""
+    """Places, the kinds once listed there, their rows, and when listings were last complete.
+
+    `live` are the places that hold live assets.
+    """
 
     kinds: Mapping[Place, frozenset[Kind]]
     rows: Mapping[Place, int]
+    live: frozenset[Place]
     completed_at: Mapping[tuple[Place, Kind], datetime]
 
     @property
@@ -41,6 +45,7 @@ def known_places(connection: duckdb.DuckDBPyConnection) -> Known:
     kinds: dict[Place, set[Kind]] = {}
     rows: dict[Place, int] = {}
     completed: dict[tuple[Place, Kind], datetime] = {}
+    lived_in: set[Place] = set()
     for *where, kind, moment in connection.execute(
         "SELECT tenant, connector, platform, account, region, kind, last_complete_at "
         "FROM scopes_before ORDER BY ALL"
@@ -59,9 +64,11 @@ def known_places(connection: duckdb.DuckDBPyConnection) -> Known:
         held = kinds.setdefault(_place(where), set())
         if live:
             held.add(Kind.INSTANCE)
+            lived_in.add(_place(where))
     return Known(
         kinds={place: frozenset(held) for place, held in kinds.items()},
         rows=rows,
+        live=frozenset(lived_in),
         completed_at=completed,
     )
 

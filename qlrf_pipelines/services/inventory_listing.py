@@ -42,6 +42,12 @@ class Listed:
         """Whether the listing proves what is absent."""
         return self.certificate.status is ListingStatus.COMPLETE
 
+    def ids(self, kind: Kind) -> Sequence[str]:
+        """What to ask for of a kind that depends on the instances listed here."""
+        if kind is Kind.IMAGE:
+            return self.images
+        return [] if self.running is None else self.running.to_pylist()
+
 
 def list_regions(
     world: World, pool: ThreadPoolExecutor, planned: Sequence[Planned], *, folder: Path
@@ -49,17 +55,18 @@ def list_regions(
     """List every kind of every planned region; what fails becomes its certificate.
 
     A region's images and patch states are asked for as soon as its instances are known, for
-    exactly those; where the instances could not be listed they are not asked for at all.
+    exactly those; where the instances could not be listed they are not asked for at all. Nobody
+    is asked for a kind that the platform does not have.
     """
 
     def submit(region: Planned, kind: Kind, ids: Sequence[str] = ()) -> Future[Listed]:
         return pool.submit(_list_scope, world, region, kind, ids=ids, folder=folder)
 
     for region in planned:
-        for kind in PAGE_SCHEMAS:
+        for kind in region.session.kinds:
             world.progress.planned(region.scope(kind))
     first = {submit(region, Kind.INSTANCE): region for region in planned}
-    rest = [submit(region, kind) for region in planned for kind in _INDEPENDENT]
+    rest = [submit(region, kind) for region in planned for kind in _had(region, _INDEPENDENT)]
     done: list[Listed] = []
     for future in as_completed(first):
         region, instances = first[future], future.result()
@@ -67,16 +74,19 @@ def list_regions(
         done.append(
             Listed(number=instances.number, certificate=instances.certificate, file=instances.file)
         )
-        if instances.complete:
-            rest.append(submit(region, Kind.IMAGE, instances.images))
-            running = [] if instances.running is None else instances.running.to_pylist()
-            rest.append(submit(region, Kind.PATCH_STATE, running))
-        else:
-            done.extend(_not_asked(world, region, kind) for kind in _DEPENDENT)
+        for kind in _had(region, _DEPENDENT):
+            if instances.complete:
+                rest.append(submit(region, kind, instances.ids(kind)))
+            else:
+                done.append(_not_asked(world, region, kind))
         del first[future]
     while rest:
         done.append(rest.pop().result())
     return done
+
+
+def _had(region: Planned, kinds: Sequence[Kind]) -> list[Kind]:
+    return [kind for kind in kinds if kind in region.session.kinds]
 
 
 def _not_asked(world: World, region: Planned, kind: Kind) -> Listed:

@@ -1,6 +1,6 @@
 """Planning a refresh: which accounts and regions to list, who may claim them, and what is lost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -70,20 +70,25 @@ class _Entered:
 
 
 def plan(
-    world: World, pool: ThreadPoolExecutor, tenants: Iterable[Tenant], *, known: Known
+    world: World,
+    pool: ThreadPoolExecutor,
+    tenants: Iterable[Tenant],
+    *,
+    known: Known,
+    live: Collection[Place] = (),
 ) -> Plan:
     """Enter every account, look up every region, and share them out without overlap.
 
     A region is claimed by the first connector by name; the scopes a connector is known to hold
     stay claimed by it while its account does not answer, so nobody else's listing can be taken
-    for its own.
+    for its own. A connector's places with `live` assets are told to its session.
     """
     connectors = sorted(
         (c for tenant in tenants for c in tenant.connectors), key=lambda c: (c.tenant, c.name)
     )
     entered = list(pool.map(lambda connector: _enter(world, connector), connectors))
     looks = [
-        pool.submit(_look, world, entry.connector, session)
+        pool.submit(_look, world, entry.connector, session, _lived_in(live, entry, session))
         for entry in entered
         for session in entry.sessions
     ]
@@ -132,11 +137,16 @@ def _error_of(answer: CloudSession | LostAccount) -> QlrfError | None:
     return Unavailable(f"Account {answer.account} could not be entered: {answer.error}")
 
 
+def _lived_in(live: Collection[Place], entry: _Entered, session: CloudSession) -> list[str]:
+    mine = (entry.connector.tenant, entry.connector.name, session.account)
+    return sorted(p.region for p in live if (p.tenant, p.connector, p.account) == mine)
+
+
 def _look(
-    world: World, connector: Connector, session: CloudSession
+    world: World, connector: Connector, session: CloudSession, lived_in: Sequence[str]
 ) -> tuple[Sequence[str] | None, Certificate, QlrfError | None]:
     try:
-        regions = session.regions()
+        regions = session.regions(known=lived_in)
     except QlrfError as error:
         failed = _look_up(
             world, connector, session.account, Kind.REGION, error=error, identity=session.identity

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from qlrf_pipelines.domain.container_images import declared_in
 from qlrf_pipelines.domain.datasets import CONTROL_RESULTS, DRIFT, GOLDEN_IMAGES, INVENTORY
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.vocabulary import AssetState, Environment, Platform
@@ -89,6 +90,11 @@ class Candidate:
         """Whether it is critical; one that does not say so counts as critical."""
         said = self.tags.get(_CRITICAL, "").strip().casefold()
         return said not in ("low", "medium")
+
+    @property
+    def place(self) -> str | None:
+        """Where contracts declare the images it may run."""
+        return declared_in(self.platform, self.account, self.region)
 
     @property
     def group(self) -> str:

@@ -171,7 +171,7 @@ def _image_action(
     )
     if why or release is None:
         return why
-    image = release.places[(asset.platform, str(asset.region))]
+    image = release.places[(asset.platform, str(asset.place))]
     rolling = asset.platform is Platform.KUBERNETES
     return Action(
         asset=asset.key,
@@ -199,8 +199,8 @@ def _unfit(
     least = version_key(source.min_version or "")
     if least is not None and (version_key(version) or "") < least:
         return f"{named} is below {source.min_version}, the least the policy accepts"
-    if (asset.platform, str(asset.region)) not in release.places:
-        return f"{named} has no image on {asset.platform} in {asset.region}"
+    if (asset.platform, str(asset.place)) not in release.places:
+        return f"{named} has no image on {asset.platform} in {asset.place}"
     return ""
 
 

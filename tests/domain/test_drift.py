@@ -39,7 +39,9 @@ BASE = image(
 )
 MACHINE = Observed(
     asset_id="i-1",
+    asset_key="aws:111122223333:us-east-1:i-1",
     platform=Platform.AWS,
+    account="111122223333",
     region="us-east-1",
     environment=Environment.PRODUCTION,
     image_ref="ami-good",
@@ -226,6 +228,8 @@ def test_an_expired_exemption_is_not_applied(past: timedelta) -> None:
         (Selector(families=("other",)), False),
         (Selector(assets=("i-1", "i-2")), True),
         (Selector(assets=("i-2",)), False),
+        (Selector(assets=("aws:111122223333:us-east-1:i-1",)), True),
+        (Selector(assets=("aws:111122223333:eu-west-1:i-1",)), False),
     ],
 )
 def test_all_given_parts_of_a_selector_must_match(selector: Selector, applies: bool) -> None:

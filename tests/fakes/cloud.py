@@ -123,15 +123,19 @@ class FakeCloud(Cloud):
     matching all pages; regions of `Kind.REGION` and `Kind.ACCOUNT` are "". They stay until healed.
     """
 
-    platform = Platform.AWS
-
     def __init__(
         self,
         accounts: Mapping[str, Regions] | None = None,
         *,
         page_size: int = 2,
         connectors: Mapping[tuple[str, str], Sequence[str]] | None = None,
+        platform: Platform = Platform.AWS,
+        kinds: Sequence[Kind] = tuple(PAGE_SCHEMAS),
+        come_and_go: bool = False,
     ) -> None:
+        self.platform = platform
+        self.kinds = kinds
+        self.come_and_go = come_and_go  # whether a region that is gone still answers, as empty
         self.accounts: dict[str, Regions] = dict(accounts or {})
         self.page_size = page_size
         self.connectors = dict(connectors or {})
@@ -186,14 +190,17 @@ class FakeSession(CloudSession):
     def __init__(self, cloud: FakeCloud, account: str, connector: Connector) -> None:
         self.account = account
         self.identity = f"arn:aws:iam::{account}:role/qlrf"
+        self.kinds = cloud.kinds
         self._cloud = cloud
         self._connector = connector
 
-    def regions(self) -> Sequence[str]:
+    def regions(self, *, known: Sequence[str] = ()) -> Sequence[str]:
         error = self._cloud.failure(self.account, "", Kind.REGION, 0)
         if isinstance(error, QlrfError):
             raise error
-        return self._connector.regions or tuple(sorted(self._cloud.accounts[self.account]))
+        there = tuple(sorted(self._cloud.accounts[self.account]))
+        gone = [region for region in known if region not in there]
+        return self._connector.regions or (*there, *(gone if self._cloud.come_and_go else ()))
 
     def list_scope(self, scope: Scope, *, ids: Sequence[str] = ()) -> Iterator[Page]:
         self._cloud.called(scope, ids)

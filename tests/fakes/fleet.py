@@ -34,11 +34,12 @@ def release(
     status: ImageStatus = ImageStatus.PRODUCTION,
     promoted_at: datetime | None = NOON - timedelta(days=30),
     environments: tuple[Environment, ...] = EVERYWHERE,
+    platform: Platform = Platform.AWS,
     region: str = "us-east-1",
 ) -> ImageVersion:
     """A version in production everywhere for thirty days, found under these references."""
     places = tuple(
-        Coordinate(platform=Platform.AWS, region=region, image_ref=image_ref) for image_ref in refs
+        Coordinate(platform=platform, region=region, image_ref=image_ref) for image_ref in refs
     )
     return ImageVersion(
         version=version,

@@ -1,4 +1,4 @@
-"""What every cloud promises, on the fake one and on AWS's adapter over moto."""
+"""What every cloud promises: the fake one, AWS over moto, Kubernetes over a real API server."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,22 +12,33 @@ from qlrf_pipelines.domain.inventory import PAGE_SCHEMAS, Kind, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clouds import Cloud, CloudSession
 from tests.fakes.cloud import FakeCloud, image, instance, patch_state, volume
+from tests.fakes.kube_cluster import KubeCluster, kubernetes_cloud
 from tests.fakes.moto_aws import OWN, aws_cloud, aws_connector, moto_aws, role
 
 OTHER = "222222222222"
-LISTED = [Kind.INSTANCE, Kind.VOLUME, Kind.SECURITY_GROUP, Kind.IMAGE, Kind.PATCH_STATE]
 
 
 class CloudWorld(ABC):
     """A cloud, and a way to put something into it."""
 
     cloud: Cloud
+    account = OWN
+    who = OWN  # part of our identity there
+    regions = ("us-east-1", "eu-west-1")  # everything is in the first, nothing in the second
 
     @abstractmethod
     def run(
         self, count: int, *, account: str = OWN, tags: dict[str, str] | None = None
     ) -> list[str]:
-        """Start instances in us-east-1, each with one unencrypted volume."""
+        """Start instances in the first region; a machine has one unencrypted volume."""
+
+    @abstractmethod
+    def lost(self) -> Connector:
+        """A connector into an account that does not answer."""
+
+
+class MachineWorld(CloudWorld):
+    """One with machines: images with tags, volumes, patch states, several accounts."""
 
     @abstractmethod
     def image(self, **tags: str) -> str:
@@ -51,7 +62,7 @@ class CloudWorld(ABC):
         return "http://127.0.0.1:1"
 
 
-class FakeWorld(CloudWorld):
+class FakeWorld(MachineWorld):
     def __init__(self) -> None:
         seen = {(TenantId("acme"), f"into-{account}"): (account,) for account in (OWN, OTHER)}
         self.fake = FakeCloud({OWN: {}, OTHER: {}}, connectors=seen)
@@ -76,12 +87,16 @@ class FakeWorld(CloudWorld):
         region.images.append(image(ref, **found))
         return ref
 
+    def lost(self) -> Connector:
+        self.fake.fail(OWN, "", Kind.ACCOUNT)
+        return self.connector()
+
     def scan(self, instance_id: str, missing: int) -> None:
         states = self.fake.region(OWN, "us-east-1").patch_states
         states.append(patch_state(instance_id, missing=missing))
 
 
-class MotoWorld(CloudWorld):
+class MotoWorld(MachineWorld):
     def __init__(self) -> None:
         self.moto = moto_aws()
         self.moto.reset()
@@ -100,13 +115,46 @@ class MotoWorld(CloudWorld):
     def image(self, **tags: str) -> str:
         return self.moto.image(**tags)
 
+    def lost(self) -> Connector:
+        return aws_connector("http://127.0.0.1:9")
+
     def scan(self, instance_id: str, missing: int) -> None:
         self.moto.patches[instance_id] = {"MissingCount": missing}
 
 
-@pytest.fixture(params=[FakeWorld, MotoWorld])
+class KubeWorld(CloudWorld):
+    account = "prod-eu"
+    who = "admin"
+
+    def __init__(self) -> None:
+        self.cluster = KubeCluster()
+        self.cloud = kubernetes_cloud()
+        self.regions = (self.cluster.home, self.cluster.namespace("away"))
+
+    def connector(self, account: str = OWN) -> Connector:
+        return self.cluster.connector(*self.regions)
+
+    def run(
+        self, count: int, *, account: str = OWN, tags: dict[str, str] | None = None
+    ) -> list[str]:
+        return [self.cluster.workload(f"web-{n}", labels=tags) for n in range(count)]
+
+    def lost(self) -> Connector:
+        return self.cluster.connector(endpoint_url="https://127.0.0.1:9")
+
+
+MACHINES = [FakeWorld, MotoWorld]
+
+
+@pytest.fixture(params=[*MACHINES, pytest.param(KubeWorld, marks=pytest.mark.real)])
 def world(request: pytest.FixtureRequest) -> CloudWorld:
     made: CloudWorld = request.param()
+    return made
+
+
+@pytest.fixture(params=MACHINES)
+def machines(request: pytest.FixtureRequest) -> MachineWorld:
+    made: MachineWorld = request.param()
     return made
 
 
@@ -116,10 +164,10 @@ def session_of(world: CloudWorld, account: str = OWN) -> CloudSession:
     return session
 
 
-def scope_of(session: CloudSession, kind: Kind, region: str = "us-east-1") -> Scope:
+def scope_of(session: CloudSession, kind: Kind, region: str) -> Scope:
     return Scope(
         tenant=TenantId("acme"),
-        connector="aws-main",
+        connector="main",
         platform=Platform.AWS,
         account=session.account,
         region=region,
@@ -140,29 +188,66 @@ def listed(
 def test_a_session_says_whose_account_it_is_and_as_whom(world: CloudWorld) -> None:
     session = session_of(world)
 
-    assert session.account == OWN
-    assert OWN in session.identity
+    assert session.account == world.account
+    assert world.who in session.identity
 
 
 def test_the_regions_are_those_the_connector_names(world: CloudWorld) -> None:
-    assert list(session_of(world).regions()) == ["us-east-1", "eu-west-1"]
+    assert list(session_of(world).regions(known=["us-west-2"])) == list(world.regions)
 
 
 def test_every_instance_is_listed_once_with_what_the_cloud_says_of_it(world: CloudWorld) -> None:
     made = world.run(5, tags={"Zone": "z", "Name": "web"})
 
-    rows = listed(session_of(world), Kind.INSTANCE)
+    rows = listed(session_of(world), Kind.INSTANCE, region=world.regions[0])
 
     assert sorted(str(row["asset_id"]) for row in rows) == sorted(made)
     assert {row["state"] for row in rows} == {"running"}
-    assert rows[0]["tags"] == [("Name", "web"), ("Zone", "z")]
-    assert rows[0]["imds_v2"] is False
-    assert rows[0]["monitoring"] is False
+    tags = rows[0]["tags"]
+    assert isinstance(tags, list)
+    assert tags == sorted(tags)
+    assert {("Name", "web"), ("Zone", "z")} <= set(tags)
 
 
-def test_an_instance_leads_to_its_volumes(world: CloudWorld) -> None:
+def test_an_instance_leads_to_its_image(world: CloudWorld) -> None:
     world.run(1)
     session = session_of(world)
+
+    (row,) = listed(session, Kind.INSTANCE, region=world.regions[0])
+
+    assert isinstance(row["image_ref"], str)
+    assert row["image_ref"]
+
+
+def test_nothing_there_is_no_row_and_a_last_page(world: CloudWorld) -> None:
+    session = session_of(world)
+
+    for kind in session.kinds:
+        pages = list(session.list_scope(scope_of(session, kind, world.regions[1])))
+
+        assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+        # An account has a security group from the first.
+        assert kind is Kind.SECURITY_GROUP or sum(page.rows.num_rows for page in pages) == 0
+
+
+def test_an_account_that_does_not_answer_is_a_value(world: CloudWorld) -> None:
+    (lost,) = world.cloud.sessions(world.lost())
+
+    assert not isinstance(lost, CloudSession)
+    assert isinstance(lost.error, QlrfError)
+
+
+def test_a_machine_says_how_its_metadata_and_its_monitoring_are(machines: MachineWorld) -> None:
+    machines.run(1)
+
+    (row,) = listed(session_of(machines), Kind.INSTANCE)
+
+    assert (row["imds_v2"], row["monitoring"]) == (False, False)
+
+
+def test_a_machine_leads_to_its_volumes(machines: MachineWorld) -> None:
+    machines.run(1)
+    session = session_of(machines)
 
     (row,) = listed(session, Kind.INSTANCE)
     volumes = {v["volume_id"]: v["encrypted"] for v in listed(session, Kind.VOLUME)}
@@ -171,60 +256,35 @@ def test_an_instance_leads_to_its_volumes(world: CloudWorld) -> None:
     assert [volumes[volume_id] for volume_id in row["volume_ids"]] == [False]
 
 
-def test_images_are_read_by_id_and_a_lost_one_is_left_out(world: CloudWorld) -> None:
-    ref = world.image(**{"qlrf:family": "base", "qlrf:version": "1.2.3"})
+def test_images_are_read_by_id_and_a_lost_one_is_left_out(machines: MachineWorld) -> None:
+    ref = machines.image(**{"qlrf:family": "base", "qlrf:version": "1.2.3"})
 
-    rows = listed(session_of(world), Kind.IMAGE, ids=["ami-00000000", ref])
+    rows = listed(session_of(machines), Kind.IMAGE, ids=["ami-00000000", ref])
 
     assert [(r["image_ref"], r["image_family"], r["image_version"]) for r in rows] == [
         (ref, "base", "1.2.3")
     ]
 
 
-def test_family_and_version_may_stand_in_plain_tags(world: CloudWorld) -> None:
-    ref = world.image(Family="base", Version="1.2.3")
+def test_family_and_version_may_stand_in_plain_tags(machines: MachineWorld) -> None:
+    ref = machines.image(Family="base", Version="1.2.3")
 
-    (row,) = listed(session_of(world), Kind.IMAGE, ids=[ref])
+    (row,) = listed(session_of(machines), Kind.IMAGE, ids=[ref])
 
     assert (row["image_family"], row["image_version"]) == ("base", "1.2.3")
 
 
-def test_patch_states_cover_what_is_managed_and_nothing_else(world: CloudWorld) -> None:
-    managed, unmanaged = world.run(2)
-    world.scan(managed, missing=3)
+def test_patch_states_cover_what_is_managed_and_nothing_else(machines: MachineWorld) -> None:
+    managed, unmanaged = machines.run(2)
+    machines.scan(managed, missing=3)
 
-    rows = listed(session_of(world), Kind.PATCH_STATE, ids=[managed, unmanaged])
+    rows = listed(session_of(machines), Kind.PATCH_STATE, ids=[managed, unmanaged])
 
     assert [(row["asset_id"], row["patches_missing"]) for row in rows] == [(managed, 3)]
 
 
-@pytest.mark.parametrize("kind", LISTED)
-def test_nothing_there_is_one_empty_page_that_says_it_is_the_last(
-    world: CloudWorld, kind: Kind
-) -> None:
-    session = session_of(world)
+def test_two_accounts_are_two_worlds(machines: MachineWorld) -> None:
+    mine, theirs = machines.run(1), machines.run(1, account=OTHER)
 
-    pages = list(session.list_scope(scope_of(session, kind, "eu-west-1")))
-
-    assert pages[-1].last
-    assert kind is Kind.SECURITY_GROUP or sum(page.rows.num_rows for page in pages) == 0
-
-
-def test_two_accounts_are_two_worlds(world: CloudWorld) -> None:
-    mine, theirs = world.run(1), world.run(1, account=OTHER)
-
-    assert [r["asset_id"] for r in listed(session_of(world), Kind.INSTANCE)] == mine
-    assert [r["asset_id"] for r in listed(session_of(world, OTHER), Kind.INSTANCE)] == theirs
-
-
-def test_an_account_that_does_not_answer_is_a_value(world: CloudWorld) -> None:
-    if isinstance(world, FakeWorld):
-        world.fake.fail(OWN, "", Kind.ACCOUNT)
-        connector = world.connector()
-    else:
-        connector = aws_connector("http://127.0.0.1:9")
-
-    (lost,) = world.cloud.sessions(connector)
-
-    assert not isinstance(lost, CloudSession)
-    assert isinstance(lost.error, QlrfError)
+    assert [r["asset_id"] for r in listed(session_of(machines), Kind.INSTANCE)] == mine
+    assert [r["asset_id"] for r in listed(session_of(machines, OTHER), Kind.INSTANCE)] == theirs

@@ -40,7 +40,7 @@ def said(folder: Path) -> list[str]:
 
 
 def test_the_example_says_how_everybody_is_reached() -> None:
-    (acme, _) = FolderEstate(CONTRACTS / "examples").load().tenants
+    (acme, *_) = FolderEstate(CONTRACTS / "examples").load().tenants
 
     assert {place.channel for place in acme.notifications} == set(Channel)
     (mail,) = [place for place in acme.notifications if place.channel is Channel.EMAIL]

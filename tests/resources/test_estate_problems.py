@@ -88,7 +88,7 @@ BREACHES = [
     ("tenants__acme", "regions: [us-east-1, eu-west-1]", "regions: some", 9, "spec.connectors[0].regions", "must be all", "`all` or a list"),
     ("tenants__acme", "regions: [us-east-1, eu-west-1]", "regions: []", 9, "spec.connectors[0].regions", "empty", "at least one"),
     ("tenants__acme", "regions: [us-east-1, eu-west-1]", "regions: [mars]", 9, "spec.connectors[0].regions[0]", '"mars"', "eu-west-1"),
-    ("tenants__acme", "platform: aws", "platform: gcp", 8, "spec.connectors[0].platform", '"gcp"', "use aws, the only platform"),
+    ("tenants__acme", "platform: aws", "platform: gcp", 8, "spec.connectors[0].platform", '"gcp"', "use aws or kubernetes"),
     ("tenants__acme", "role/qlrf", "user/qlrf", 12, "spec.connectors[0].assumeRoles[0]", "user/qlrf", "IAM role"),
     ("tenants__acme", "vanishShare: 0.3", "vanishShare: 0", 18, "spec.safety.vanishShare", "must be above 0", "limits"),
     ("tenants__acme", "vanishShare: 0.3", "vanishShare: 1.01", 18, "spec.safety.vanishShare", "must be at most 1", "limits"),

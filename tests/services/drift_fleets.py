@@ -27,6 +27,18 @@ TENANTS = ("acme", "globex")
 VERSIONS = ("1.0.0", "1.1.0-rc.1", "1.1.0", "1.2.0", "1.10.0", "2.0.0", "1.2.0+b7", "latest")
 REFS = ("ami-1", "ami-2", "ami-3", "ami-4")
 REGIONS = ("us-east-1", "eu-west-1")
+CLUSTERS = ("one", "two")
+# The same words under another digest, without one, without a tag, and what claims nothing.
+PINS = ("", f"@sha256:{'a' * 64}", f"@sha256:{'b' * 64}")
+CONTAINERS = (
+    *(f"web:1.{n}.0{pin}" for n in range(3) for pin in PINS),
+    f"web{PINS[1]}",
+    f"web{PINS[2]}",
+    "docker.io/library/web:v1.1.0",
+    "web",
+    "registry:5000/shop/web:1.1.0",
+    "no reference",
+)
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -45,9 +57,17 @@ releases = st.builds(
     environments=st.lists(st.sampled_from(Environment), unique=True).map(tuple),
     region=st.sampled_from(REGIONS),
 )
+containers = st.builds(
+    release,
+    st.sampled_from(VERSIONS[:-1]),
+    st.sampled_from(CONTAINERS),
+    st.sampled_from(CONTAINERS),
+    platform=st.just(Platform.KUBERNETES),
+    region=st.sampled_from(CLUSTERS),
+)
 images = st.builds(
     lambda versions, family, owner: image(*versions, family=family, owner=owner),
-    st.lists(releases, max_size=6, unique_by=lambda item: item.version),
+    st.lists(st.one_of(releases, containers), max_size=6, unique_by=lambda item: item.version),
     st.sampled_from(["base", "db"]),
     optional(st.sampled_from(TENANTS)),
 )
@@ -57,7 +77,9 @@ selectors = st.builds(
     tags=tags,
     families=st.lists(st.sampled_from(["base", "db"]), max_size=1).map(tuple),
     environments=st.lists(st.sampled_from(Environment), unique=True).map(tuple),
-    assets=st.lists(st.sampled_from(["i-0", "i-1"]), max_size=1).map(tuple),
+    assets=st.lists(st.sampled_from(["i-0", "i-1", asset("i-2")["asset_key"]]), max_size=1).map(
+        tuple
+    ),
 )
 exemptions = st.builds(
     exemption,
@@ -77,11 +99,12 @@ rules = st.builds(
 facts = st.fixed_dictionaries(
     {
         "owner": st.sampled_from(TENANTS),
-        "platform": optional(st.just("aws")),
+        "platform": optional(st.sampled_from(["aws", "kubernetes"])),
+        "account": optional(st.sampled_from(CLUSTERS)),
         "region": optional(st.sampled_from(REGIONS)),
         "environment": optional(st.sampled_from([str(e) for e in Environment])),
         "site": optional(st.sampled_from(["oslo", "bergen"])),
-        "image_ref": optional(st.sampled_from([*REFS, "ami-{9}"])),
+        "image_ref": optional(st.sampled_from([*REFS, "ami-{9}", *CONTAINERS])),
         "image_family": optional(st.sampled_from(["base", "db", "other"])),
         "image_version": optional(st.sampled_from(VERSIONS)),
         "image_readable": st.sampled_from([None, False, True, True]),
@@ -123,7 +146,9 @@ def scored(fleet: list[dict[str, Any]], estate: Estate, **how: Any) -> tuple[Wor
 def observed(row: dict[str, Any]) -> Observed:
     return Observed(
         asset_id=row["asset_id"],
+        asset_key=row["asset_key"],
         platform=row["platform"] and Platform(row["platform"]),
+        account=row["account"],
         region=row["region"],
         environment=row["environment"] and Environment(row["environment"]),
         image_ref=row["image_ref"],

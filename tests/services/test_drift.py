@@ -44,6 +44,7 @@ def test_a_fleet_is_scored_as_each_of_its_assets_would_be(
 
 LOSSES: dict[str, dict[str, Any]] = {
     "platform": {"platform": None},
+    "account": {"account": None},
     "region": {"region": None},
     "site": {"site": None},
     "environment": {"environment": None},

@@ -61,9 +61,10 @@ def test_a_step_without_analysis_is_watched_without_its_metrics() -> None:
 def test_a_workload_is_updated_blue_green_with_a_preview() -> None:
     blue_green = Strategy(type=StrategyType.BLUE_GREEN, preview=timedelta(minutes=30))
     kept = policy(selector=PatchSelector(platforms=(Platform.KUBERNETES,)), strategy=blue_green)
-    place = {"platform": "kubernetes", "region": "us-east-1", "image_ref": "web@sha256:1"}
+    # An image is declared for the cluster; the asset's region is its namespace.
+    place = {"platform": "kubernetes", "region": "prod-eu", "image_ref": "r.io/web:1.6.4"}
     world = world_of(
-        machine(1, platform="kubernetes"),
+        machine(1, platform="kubernetes", account="prod-eu", region="shop"),
         policies=(kept,),
         releases=[release(coordinates=[place])],
     )
@@ -72,7 +73,7 @@ def test_a_workload_is_updated_blue_green_with_a_preview() -> None:
     (step,) = found.document["phases"]
     (action,) = step["actions"]
 
-    assert action["operation"] == "rolling_update"
+    assert (action["operation"], action["image"]) == ("rolling_update", "r.io/web:1.6.4")
     assert action["parameters"] == {"strategy": "blue-green"}
     assert step["preview_seconds"] == 1800
     assert step["wait_seconds"] < 1800

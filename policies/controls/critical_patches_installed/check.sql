@@ -2,11 +2,13 @@ SELECT
   tenant,
   asset_key,
   CASE
+    WHEN platform = 'kubernetes' THEN 'not_applicable'
     WHEN patches_critical_missing IS NULL THEN 'never_proven'
     WHEN patches_critical_missing = 0 THEN 'pass'
     ELSE 'fail'
   END AS verdict,
   CASE
+    WHEN platform = 'kubernetes' THEN 'a workload gets another image, no patches'
     WHEN patches_critical_missing IS NULL THEN 'fact patches_critical_missing is missing'
     WHEN patches_critical_missing = 0 THEN 'no critical patches are missing'
     ELSE concat(patches_critical_missing, ' critical patches are missing')

@@ -2,6 +2,7 @@ SELECT
   tenant,
   asset_key,
   CASE
+    WHEN platform = 'kubernetes' THEN 'not_applicable'
     WHEN public_ip = '' THEN 'not_applicable'
     WHEN len(open_ports) = 0 THEN 'not_applicable'
     WHEN patches_critical_missing > 0 AND len(open_ports) > 0 AND public_ip <> '' THEN 'fail'
@@ -11,6 +12,7 @@ SELECT
     ELSE 'pass'
   END AS verdict,
   CASE
+    WHEN platform = 'kubernetes' THEN 'a workload gets another image, no patches'
     WHEN public_ip = '' THEN 'no public address'
     WHEN len(open_ports) = 0 THEN 'no port is open to the world'
     WHEN patches_critical_missing > 0 AND len(open_ports) > 0 AND public_ip <> '' THEN concat('reachable, and ', patches_critical_missing, ' critical patches are missing')

@@ -71,8 +71,9 @@ class AwsSession(CloudSession):
         self._connection = connection
         self._connector = connector
 
-    def regions(self) -> Sequence[str]:
+    def regions(self, *, known: Sequence[str] = ()) -> Sequence[str]:
         """The connector's regions, or every one the account has enabled; see the port."""
+        del known  # a region of AWS does not come and go
         if self._connector.regions:
             return self._connector.regions
         answer = self._connection.call("ec2", "describe_regions")
