@@ -5,6 +5,7 @@ policies and the AWS executor. The AWS API is moto in the test's own process, so
 to the machines is told by somebody nobody kills.
 """
 
+import contextlib
 import os
 import queue
 import signal
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 from qlrf_pipelines import wiring
 from qlrf_pipelines.domain.approval import DecisionKind, Requirement
 from qlrf_pipelines.domain.datasets import GOLDEN_IMAGES
+from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.plans import plan_digest
 from qlrf_pipelines.domain.roles import Role
@@ -89,6 +91,8 @@ class Assembled:
         """The process of that name that runs now; waits while it is started again."""
 
         def there() -> int:
+            if name == "database":
+                return wiring.database_status(self.settings).pid or 0
             told = state.read(self.settings)
             child = told.children.get(name) if told else None
             return child.pid if child is not None and child.lives else 0
@@ -96,12 +100,12 @@ class Assembled:
         return self.until(there)
 
     def kill(self, name: str) -> None:
-        """kill -9 of the daemon or the code server."""
+        """kill -9 of the daemon, the code server or PostgreSQL's postmaster."""
         os.kill(self.pid(name), signal.SIGKILL)
 
     def kill_worker(self, run: str) -> None:
         """kill -9 of the process that carries out a run."""
-        os.kill(self.worker(run), signal.SIGKILL)
+        os.kill(self.until(lambda: self.worker(run)), signal.SIGKILL)
 
     def worker(self, run: str) -> int:
         """The process of a run that has begun."""
@@ -112,10 +116,13 @@ class Assembled:
     def until(self, look: Callable[[], T], *, seconds: float = PATIENCE) -> T:
         """Look until there is something: rows say when they changed to whoever asks again."""
         deadline = time.monotonic() + seconds
-        while not (found := look()):
+        while True:
+            # PostgreSQL may be on its way back: then nobody can say yet.
+            with contextlib.suppress(QlrfError, sa.exc.SQLAlchemyError):
+                if found := look():
+                    return found
             assert time.monotonic() < deadline, f"it did not come to that: {self.told()}"
             time.sleep(0.1)
-        return found
 
     def told(self) -> list[str]:
         """How runs and rollouts stand, for whoever reads that something did not happen."""
@@ -208,10 +215,8 @@ class Assembled:
         return list(reversed(self.instance.get_runs(dg.RunsFilter(tags={TASK_TAG: task.id}))))
 
     def driver(self, task: Task) -> str:
-        """The run that drives a rollout."""
-        found = self.rollout(task)
-        assert found is not None
-        return found.holder
+        """The run that drives a rollout; waits for the first one."""
+        return self.until(lambda: (found := self.rollout(task)) and found.holder) or ""
 
     def at_its_gate(self, task: Task, do: Callable[[str], None]) -> None:
         """Hold a task's row until its run stands at the gate and waits for it, and do something."""

@@ -1,4 +1,4 @@
-"""kill -9 of the daemon, the code server and run workers under `qlrf up`: nothing is done twice.
+"""kill -9 of everything that works under `qlrf up`: nothing is done twice, and all of it ends.
 
 One story is told once for all tests of this file: two rollouts and two plain changes, over the real
 processes, which are killed at moments chosen by a seed (QLRF_TEST_SEED). Nothing is started again
@@ -22,6 +22,7 @@ from qlrf_pipelines.domain.tasks import ENDED, Task, TaskState
 from qlrf_pipelines.domain.vocabulary import Environment
 from qlrf_pipelines.operate.doctor import Verdict, examine
 from qlrf_pipelines.operate.status import status
+from sensors.lost_runs import MOST
 from tests.fakes.web import Service, service
 from tests.faults.assembled import ACME, Assembled, assembled
 
@@ -36,6 +37,14 @@ DECIDED: dict[str, set[str]] = {
     "launching": {"STARTING", "STARTED"},
 }
 MIDDLE = ("changing", "done", "restoring")
+# Begun twice, completed once; tripped, then brought back.
+MESSAGES = [
+    ("bad", "rollback"),
+    ("bad", "rollback"),
+    ("bad", "started"),
+    ("good", "completed"),
+    ("good", "started"),
+]
 
 
 @dataclass(kw_only=True)
@@ -54,7 +63,7 @@ class Story:
     unsaid: threading.Event = field(default_factory=threading.Event)
 
     def kill(self, name: str, when: str) -> None:
-        """kill -9 of the daemon or the code server."""
+        """kill -9 of the daemon, the code server or PostgreSQL."""
         self.house.kill(name)
         self.killed.append(f"{name}: {when}")
 
@@ -155,6 +164,8 @@ def tell(story: Story, chance: random.Random) -> None:
     house.approve(story.bad)
     house.until(lambda: story.unsaid.is_set() and house.rows(story.bad)[middle])
     story.kill("daemon", f"a machine is {middle}")
+    house.until(lambda: house.rows(story.good)["done"])
+    story.kill("database", "a machine is done")
     house.until(story.ended)
 
 
@@ -169,7 +180,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 def test_everybody_who_was_to_die_did(story: Story) -> None:
     who = Counter(one.split(":")[0] for one in story.killed)
 
-    assert who == {"daemon": 2, "code": 1, "worker": 3}, story.killed
+    assert who == {"daemon": 2, "code": 1, "worker": 3, "database": 1}, story.killed
 
 
 def test_every_machine_is_replaced_exactly_once_or_brought_back(story: Story) -> None:
@@ -197,10 +208,11 @@ def test_each_approval_was_claimed_once_and_begun_once(story: Story) -> None:
 
 
 def test_an_approval_whose_run_was_killed_before_it_began_gets_another_one(story: Story) -> None:
-    first, *others = story.house.runs(story.lost)
+    *died, last = (run.status for run in story.house.runs(story.lost))
 
-    assert first.status is dg.DagsterRunStatus.FAILURE
-    assert [run.status for run in others] == [dg.DagsterRunStatus.SUCCESS]
+    assert set(died) == {dg.DagsterRunStatus.FAILURE}
+    assert len(died) < MOST
+    assert last is dg.DagsterRunStatus.SUCCESS
     assert story.state(story.lost) is TaskState.COMPLETED
     assert story.told(story.lost)["approved_change"] == 1
 
@@ -221,11 +233,13 @@ def test_what_nobody_decided_about_expired_once(story: Story) -> None:
 
 def test_every_message_was_sent_and_only_the_one_that_was_cut_off_twice(story: Story) -> None:
     house, outbox = story.house, story.house.world.outbox
-    house.until(lambda: not outbox.list(ACME, states=[NoteState.WAITING]))
+    house.until(lambda: len(outbox.list(ACME, states=[NoteState.SENT])) == len(MESSAGES))
     heard = Counter(headers["Idempotency-Key"] for _, headers, _ in story.hears.heard)
 
+    names = {story.good.id: "good", story.bad.id: "bad"}
     notes = outbox.list(ACME)
-    assert {note.state for note in notes} == {NoteState.SENT}
+    said = sorted((names[one.message.rollout], one.message.event.value) for one in notes)
+    assert said == MESSAGES
     assert {note.message.token for note in notes} == set(heard)
     assert sorted(heard.values()) == [1] * (len(heard) - 1) + [2]
 
