@@ -25,6 +25,7 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.settings import Settings
 from sensors.approvals import decision_sensor, expiry_sweep
 from sensors.drills import drill_alarms, drill_reconcile
+from sensors.lost_runs import lost_runs
 from sensors.notifications import notifications
 from sensors.remediation import remediation_sensor
 from sensors.rollouts import rollout_reconcile
@@ -62,6 +63,7 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
         sensors=[
             tenant_sync,
             decision_sensor(GATED_JOBS),
+            lost_runs(GATED_JOBS),
             expiry_sweep,
             drill_reconcile,
             drill_alarms,

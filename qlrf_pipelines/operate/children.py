@@ -150,6 +150,19 @@ class Guard:
             self._process.stdin.flush()
 
 
+def burial(environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start marking runs that ended with a process of ours as failed; takes some seconds."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-m", "qlrf_pipelines.operate.orphans"],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            preexec_fn=_die_with_parent(),
+        )
+
+
 def _die_with_parent() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None

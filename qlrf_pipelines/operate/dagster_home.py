@@ -28,13 +28,18 @@ CONFIGURATION: Mapping[str, object] = {
         "module": "dagster.core.run_coordinator",
         "class": "QueuedRunCoordinator",
     },
+    # Dagster's own, which also knows the runs whose process is gone: each holds a place for ever.
+    "run_launcher": {
+        "module": "qlrf_pipelines.operate.launcher",
+        "class": "WatchedRunLauncher",
+    },
     # A run uses the threads and the memory the settings allow: more than two at once only wait.
     "concurrency": {"runs": {"max_concurrent_runs": 2}},
     "run_monitoring": {
         "enabled": True,
         "start_timeout_seconds": 300,
         "cancel_timeout_seconds": 300,
-        "poll_interval_seconds": 60,
+        "poll_interval_seconds": 30,
     },
     # Loading the definitions takes seconds, and tens of seconds on a busy machine.
     "code_servers": {"local_startup_timeout": 300, "reload_timeout": 300},

@@ -170,14 +170,7 @@ def _manifest(settings: Settings) -> Iterator[Finding]:
 
 def _platform(settings: Settings) -> Iterator[Finding]:
     if state.is_up(settings):
-        found = state.read(settings)
-        good = found is not None and found.ready
-        yield Finding(
-            check="platform",
-            verdict=Verdict.OK if good else Verdict.WARN,
-            found=f"Up since {found.since}, {found.url}." if found else "Starting.",
-            remedy="" if good else "Wait, and look at `qlrf status`.",
-        )
+        yield _running(settings)
         return
     free = port_is_free(settings.ui_port)
     yield Finding(
@@ -191,6 +184,49 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         verdict=Verdict.WARN,
         found="Not running, so nothing is refreshed by schedule.",
         remedy="Run `qlrf up`.",
+    )
+
+
+def _running(settings: Settings) -> Finding:
+    """The platform that is up: whole, or with processes that just died."""
+    found = state.read(settings)
+    if found is None or not found.ready:
+        return Finding(
+            check="platform",
+            verdict=Verdict.WARN,
+            found=f"Up since {found.since}, {found.url}." if found else "Starting.",
+            remedy="Wait, and look at `qlrf status`.",
+        )
+    dead = [name for name, child in found.children.items() if not child.lives]
+    again = [f"{name} {count}" for name, count in found.restarts.items() if count]
+    told = f" Died and started again: {', '.join(again)}." if again else ""
+    logs = state.log_folder(settings)
+    return Finding(
+        check="platform",
+        verdict=Verdict.WARN if dead else Verdict.OK,
+        found=f"Up since {found.since}, {found.url}."
+        + (f" Not running right now: {', '.join(dead)}." if dead else "")
+        + told,
+        remedy=f"It is started again within seconds; {logs} says why it died." if dead else "",
+    )
+
+
+def _daemon(settings: Settings) -> Iterator[Finding]:
+    if not state.is_up(settings):
+        return
+    from qlrf_pipelines.operate.instance import opened
+
+    with (
+        wiring.database(settings) as database,
+        opened(settings, dagster_url=database.dagster_url) as instance,
+    ):
+        heard = instance.get_daemon_statuses().values()
+        silent = [one.daemon_type.lower() for one in heard if one.required and not one.healthy]
+    yield Finding(
+        check="daemon",
+        verdict=Verdict.WARN if silent else Verdict.OK,
+        found=f"Not heard of lately: {', '.join(silent)}." if silent else "Every part is heard of.",
+        remedy=_REMEDY["daemon"] if silent else "",
     )
 
 
@@ -240,6 +276,7 @@ _LOOKS: Sequence[tuple[str, Look]] = (
     ("estate", _estate),
     ("platform", _platform),
     ("database", _database),
+    ("daemon", _daemon),
     ("lake", _lake),
     ("marts", _marts),
     ("manifest", _manifest),
@@ -252,6 +289,7 @@ _REMEDY = {
     "estate": "Run `qlrf validate`; set QLRF_ESTATE if the folder is elsewhere.",
     "platform": "Run `qlrf down`, then `qlrf up`.",
     "database": "Look at postgres/log in QLRF_HOME, or check QLRF_DATABASE_URL.",
+    "daemon": "Wait a minute; if it stays so, `qlrf down`, then `qlrf up`. See logs/daemon.log.",
     "lake": "Check QLRF_LAKE and its credentials.",
     "marts": "Run `qlrf refresh --all`.",
     "manifest": "Delete dbt_project/target and try again.",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from qlrf_pipelines import wiring
 from qlrf_pipelines.domain.errors import QlrfError, Refused, Unavailable
 from qlrf_pipelines.operate import state, supervisor
+from qlrf_pipelines.operate.code_location import socket_path
 from qlrf_pipelines.settings import Settings
 
 STOP_SECONDS = 90.0
@@ -65,14 +66,22 @@ def up(settings: Settings) -> bool:
 
 
 def prepare_storage(settings: Settings) -> None:
-    """Make Dagster's tables and the tenants' partitions, once, before anybody needs them."""
+    """Make Dagster's tables and the tenants' partitions, once, before anybody needs them.
+
+    Runs that ended with an earlier platform are marked as failed: each would hold a place for ever.
+    """
     from qlrf_pipelines.operate.instance import opened
+    from qlrf_pipelines.operate.orphans import bury_left_behind
     from qlrf_pipelines.operate.partitions import sync
 
     with (
         wiring.database(settings) as database,
         opened(settings, dagster_url=database.dagster_url) as instance,
     ):
+        with state.only_one(settings) as alone:
+            if alone:  # no code server of ours runs, whatever socket it left: so no run of it does
+                socket_path(settings).unlink(missing_ok=True)
+                bury_left_behind(instance, settings)
         try:
             tenants = wiring.estate(settings).load().tenants
         except QlrfError:

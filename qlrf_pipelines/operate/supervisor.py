@@ -19,7 +19,14 @@ from qlrf_pipelines import wiring
 from qlrf_pipelines.domain.errors import QlrfError, Unavailable
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.operate import state
-from qlrf_pipelines.operate.children import Child, Guard, Program, answers, programs
+from qlrf_pipelines.operate.children import (
+    Child,
+    Guard,
+    Program,
+    answers,
+    burial,
+    programs,
+)
 from qlrf_pipelines.operate.code_location import socket_path
 from qlrf_pipelines.operate.dagster_home import environment, prepare
 from qlrf_pipelines.operate.processes import Identity, identify
@@ -30,6 +37,9 @@ READY = "ready"
 STOP = "stop"
 START_SECONDS = 240.0
 WATCH_SECONDS = 30.0
+BURIAL_SECONDS = 60.0
+# A run is asked for by the one and is a child of the other.
+LAUNCHES = ("daemon", "code")
 MAX_DEATHS, WITHIN_SECONDS = 5, 600.0
 
 
@@ -71,6 +81,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._deaths = Deaths()
         self._guard = Guard()
+        self._ready = False
         self._since = datetime.now(UTC)  # noqa: TID251  a process's own start, for `status`
         self._url = f"http://127.0.0.1:{settings.ui_port}"
 
@@ -112,7 +123,8 @@ class Supervisor:
                 return
         if not self._until(lambda: answers(self._url)):
             return
-        self._write(ready=True)
+        self._ready = True
+        self._write()
         ready()
         self._watch(plan, env, leases)
 
@@ -147,11 +159,30 @@ class Supervisor:
             self._say(
                 f"The {event} ended with code {child.code}; starting it again in {pause:.0f} s."
             )
-            if self._told_to_stop_within(pause):
-                return
             if event == "code":
                 socket_path(self._settings).unlink(missing_ok=True)
+            if event in LAUNCHES and not self._buried(event, env):
+                return
+            if self._told_to_stop_within(pause):
+                return
             self._start(plan[event], env)
+
+    def _buried(self, name: str, env: dict[str, str]) -> bool:
+        """Let nobody wait for runs that ended with a process; False when told to stop.
+
+        They are found before it is started again: afterwards nobody could tell them from its own.
+        """
+        log = state.log_folder(self._settings) / f"{name}.log"
+        work = burial(env, log)
+        deadline = time.monotonic() + BURIAL_SECONDS
+        while work.poll() is None and time.monotonic() < deadline:
+            if self._told_to_stop_within(0.2):
+                work.kill()
+                return False
+        if work.poll() != 0:
+            work.kill()
+            self._say(f"Its runs could not be looked at ({log}); run monitoring does so later.")
+        return True
 
     def _told_to_stop_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -182,7 +213,7 @@ class Supervisor:
         child = Child(program, environment=env, log=log, ended=self._events)
         self._guard.watch(child.pid)
         self._children[program.name] = child
-        self._write(ready=len(self._children) == 3)
+        self._write()
 
     def _stop(self) -> None:
         for name in ("webserver", "daemon", "code"):
@@ -191,7 +222,7 @@ class Supervisor:
                 self._guard.forget(child.pid)
         socket_path(self._settings).unlink(missing_ok=True)
 
-    def _write(self, *, ready: bool) -> None:
+    def _write(self) -> None:
         children = {name: identify(child.pid) for name, child in self._children.items()}
         own = identify(os.getpid()) or Identity(pid=os.getpid(), started=0)
         state.write(
@@ -200,7 +231,7 @@ class Supervisor:
                 supervisor=own,
                 since=iso(self._since, digits=False),
                 url=self._url,
-                ready=ready,
+                ready=self._ready,
                 children={name: found for name, found in children.items() if found},
                 restarts=self._deaths.counts(),
             ),

@@ -131,6 +131,7 @@ def test_these_are_the_jobs_schedules_and_sensors(definitions: dg.Definitions):
     assert {s.name: s.default_status.value for s in repository.sensor_defs} == {
         "tenant_sync": "RUNNING",
         "decision_sensor": "RUNNING",
+        "lost_runs": "RUNNING",
         "expiry_sweep": "RUNNING",
         "remediation_sensor": "RUNNING",
         "rollout_reconcile": "RUNNING",

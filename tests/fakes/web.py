@@ -1,7 +1,7 @@
 """A small web service on loopback that keeps what it was sent and answers as told."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ class Service:
     silent: bool = False
     body: bytes = b""
     heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    on_heard: Callable[[dict[str, str], bytes], None] = lambda headers, body: None
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -33,7 +34,9 @@ def service() -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            told.heard.append((self.command, dict(self.headers), self.rfile.read(length)))
+            headers, body = dict(self.headers), self.rfile.read(length)
+            told.heard.append((self.command, headers, body))
+            told.on_heard(headers, body)
             if told.silent:
                 told.released.wait(20)
                 return

@@ -1,11 +1,15 @@
 """The doctor says what is wrong, and what to do about it."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from qlrf_pipelines.domain.estate import Connector, Estate, TenantId
 from qlrf_pipelines.domain.inventory import Kind
 from qlrf_pipelines.domain.vocabulary import Platform
-from qlrf_pipelines.operate.doctor import Verdict, connectors, examine
+from qlrf_pipelines.operate import state
+from qlrf_pipelines.operate.doctor import Verdict, _running, connectors, examine
+from qlrf_pipelines.operate.processes import identify
 from qlrf_pipelines.settings import Settings
 from tests.fakes.cloud import FakeCloud, denied
 from tests.fakes.fleet import tenant
@@ -63,3 +67,30 @@ def test_a_missing_estate_fails_with_a_remedy_and_the_rest_is_still_looked_at(tm
     assert findings["database"].verdict is Verdict.FAIL
     assert findings["marts"].verdict is Verdict.WARN
     assert findings["clouds"].verdict is Verdict.FAIL
+
+
+def test_a_process_that_died_is_named_and_so_is_how_often(tmp_path: Path):
+    settings = Settings.from_env({"QLRF_HOME": str(tmp_path)})
+    own = identify(os.getpid())
+    assert own is not None
+    told = state.PlatformState(
+        supervisor=own,
+        since="2026-11-01T12:00:00Z",
+        url="http://127.0.0.1:3000",
+        ready=True,
+        children={"code": own, "daemon": replace(own, started=own.started + 1)},
+        restarts={"daemon": 2},
+    )
+    with state.only_one(settings):
+        state.write(settings, told)
+
+        finding = _running(settings)
+        state.write(settings, replace(told, children={"code": own, "daemon": own}))
+        again = _running(settings)
+
+    assert finding.verdict is Verdict.WARN
+    assert "Not running right now: daemon." in finding.found
+    assert "daemon 2" in finding.found
+    assert "started again" in finding.remedy
+    assert again.verdict is Verdict.OK
+    assert "Died and started again: daemon 2." in again.found
