@@ -136,7 +136,7 @@ def kill_while_telling(story: Story) -> None:
 
     def heard(headers: dict[str, str], body: bytes) -> None:
         said = json.loads(body)
-        if said["rollout"] == story.bad.id and not story.unsaid.is_set():
+        if said.get("rollout") == story.bad.id and not story.unsaid.is_set():
             story.unsaid.set()
             story.kill("code", "while it says that a rollout has started")
 
@@ -238,7 +238,7 @@ def test_every_message_was_sent_and_only_the_one_that_was_cut_off_twice(story: S
 
     names = {story.good.id: "good", story.bad.id: "bad"}
     notes = outbox.list(ACME)
-    said = sorted((names[one.message.rollout], one.message.event.value) for one in notes)
+    said = sorted((names[one.message.subject], one.message.event.value) for one in notes)
     assert said == MESSAGES
     assert {note.message.token for note in notes} == set(heard)
     assert sorted(heard.values()) == [1] * (len(heard) - 1) + [2]
