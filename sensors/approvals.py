@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from qlrf_pipelines.domain.approval import Extent
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import Task
 from qlrf_pipelines.jobs.approval import DIGEST_TAG, STAGE_TAG, TASK_TAG, TENANT_TAG
@@ -65,6 +66,9 @@ def run_request(task: Task) -> dg.RunRequest | None:
     if launch is None:
         return None
     again = f":r{task.revision}" if task.revision > 1 else ""
+    if task.requirement.unattended is Extent.CANARY:
+        # The platform's word on the canary and people's on the whole of it are two occasions to go.
+        again += f":{task.ready_seq}"
     group = {
         "dagster/parent_run_id": launch.parent_run,
         "dagster/root_run_id": launch.root_run,
@@ -127,6 +131,11 @@ def expiry_sweep(
     done = sweep(world, world.tasks.tenants())
     for tenant, task in done.reminded:
         context.log.warning(f"Task {task} of tenant {tenant} still waits for a decision.")
+    for tenant, task in done.too_late:
+        context.log.warning(
+            f"Nobody approved the rest of task {task} of tenant {tenant} in time; its canary is "
+            "brought back."
+        )
     for tenant, task in done.expired:
         context.log.warning(f"Task {task} of tenant {tenant} expired; nothing of it runs.")
     return dg.SkipReason(

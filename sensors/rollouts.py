@@ -1,6 +1,7 @@
 """From rollouts nobody drives to the next attempt: after a wait, a resume, or a dead process.
 
-Also from what was claimed to its first attempt, if the run that claimed it died in between.
+Also from what was claimed to its first attempt, if the run that claimed it died in between; and
+from a canary that went by itself to the rest people approved, or back if they said no.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +12,12 @@ import dagster as dg
 
 from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import Rollout
+from qlrf_pipelines.domain.rollout import OUT, Rollout, RolloutState
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.jobs.approval import DIGEST_TAG, TASK_TAG, TENANT_TAG
 from qlrf_pipelines.jobs.rollout import ATTEMPT_TAG, rollout
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.rollout_rest import heed, may_go_on
 from qlrf_pipelines.services.rollout_takeup import claim_of
 from qlrf_pipelines.services.rollout_task import lock_name
 from qlrf_pipelines.services.submission import KIND
@@ -56,6 +58,21 @@ def idle(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
             continue  # whoever began it is about to drive it
         if _free(world, found.tenant, found.id):
             yield _driven(found, world.tasks.get(tenant, found.id))
+
+
+def awaiting(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
+    """Canaries that went by themselves and are done: those whose rest may go on now.
+
+    Those for whose rest people said no, or nobody yes in time, are on their way back from here on.
+    """
+    for found in world.rollouts.list(tenant, states=OUT, limit=_LISTED):
+        if found.bound is None:
+            continue
+        after = heed(world, found)
+        record = world.tasks.get(tenant, found.id)
+        waits = after.state is RolloutState.AWAITING_APPROVAL
+        if waits and may_go_on(record, now) and _free(world, tenant, found.id):
+            yield _driven(after, record)
 
 
 def unbegun(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
@@ -169,7 +186,8 @@ def _requests(
     context: dg.SensorEvaluationContext, world: World, tenant: TenantId, now: datetime, *, most: int
 ) -> list[dg.RunRequest]:
     found: list[dg.RunRequest] = []
-    for one in (*idle(world, tenant, now), *unbegun(world, tenant, now)):
+    going = (*awaiting(world, tenant, now), *idle(world, tenant, now))
+    for one in (*going, *unbegun(world, tenant, now)):
         if len(found) >= most:
             break
         if one.attempt == UNBEGUN and _alive(context.instance, one.holder, now):

@@ -327,6 +327,9 @@ autonomous if {
 	input.stage == "executing"
 	input.facts.extent == "canary"
 	plan.phases[0].kind == "canary"
+
+	# A canary of everything is no canary: nothing waits for what it shows.
+	count(plan.phases) > 1
 }
 
 needed contains 1

@@ -142,7 +142,12 @@ def _submit(world: "World", planning: "Planning") -> dict[str, dict[str, str]]:
     for item in planning.plans:
         if not item.denied:
             task = submit_plan(world, item)
-            made[item.digest] = {"id": task.id, "digest": task.digest, "state": task.state.value}
+            made[item.digest] = {
+                "id": task.id,
+                "digest": task.digest,
+                "state": task.state.value,
+                "unattended": str(task.requirement.unattended or ""),
+            }
     return made
 
 
@@ -186,6 +191,8 @@ def _say_task(item: "Planned", task: dict[str, str]) -> None:
         say(f"Task {task['id']} is {task['state']}: nobody has to be asked, so it goes by itself.")
         say(f"  qlrf tasks revoke {task['id']} --as SOMEBODY --reason WHY   # until it starts")
         return
+    if task["unattended"] == "canary":
+        say(f"The canary of task {task['id']} goes by itself, unless somebody rejects it.")
     say(f"Task {task['id']} is {task['state']}; not {item.plan.requested_by}, but others decide:")
     say(f"  qlrf tasks show {task['id']}")
     say(f"  qlrf tasks approve {task['id']} --digest {task['digest'][:_SHORT]} --as SOMEBODY")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qlrf_pipelines.domain.moments import iso
-from qlrf_pipelines.domain.rollout import AssetRow, Rollout
+from qlrf_pipelines.domain.rollout import OUT, AssetRow, Rollout
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, RolloutPlan
 from qlrf_pipelines.domain.rollout_rules import tally
 
@@ -33,6 +33,7 @@ def rollout_facts(rollout: Rollout, rows: Sequence[AssetRow]) -> dict[str, Any]:
         "reason": rollout.reason,
         "environment": rollout.environment,
         "phase": rollout.phase,
+        "extent": ("whole" if rollout.bound is None else "canary"),
         "assets": tally(rows),
         "total": rollout.total,
         "digest": rollout.digest,
@@ -86,15 +87,28 @@ def next_words(rollout: Rollout) -> list[str]:
     name = f"{rollout.id} --tenant {rollout.tenant}"
     state = rollout.state.value
     if rollout.wake_at is not None:
-        return [f"  goes on by itself at {rollout.wake_at:%Y-%m-%d %H:%M:%S} UTC"]
+        when = f"{rollout.wake_at:%Y-%m-%d %H:%M:%S} UTC"
+        return [f"  goes on by itself at {when}", *_asked(rollout)]
     verbs = {
         "paused": ("resume", "rollback", "cancel"),
         "held": ("resume", "promote", "retry", "rollback", "cancel"),
+        "awaiting_approval": ("retry", "rollback", "cancel"),
         "stuck": ("retry", "cancel"),
         "running": ("pause", "rollback", "cancel"),
         "watching": ("pause", "promote", "rollback", "cancel"),
     }.get(state, ())
-    return [f"  qlrf rollouts {verb} {name}" for verb in verbs]
+    return [*_asked(rollout), *(f"  qlrf rollouts {verb} {name}" for verb in verbs)]
+
+
+def _asked(rollout: Rollout) -> list[str]:
+    """What people say about the rest of a canary that goes by itself, while they are asked."""
+    if rollout.bound is None or rollout.state not in OUT:
+        return []
+    name = f"{rollout.id} --tenant {rollout.tenant} --digest {rollout.digest[:12]}"
+    return [
+        "  only its canary goes by itself; the rest goes once people have approved it:",
+        *(f"  qlrf tasks {verb} {name}" for verb in ("approve", "reject")),
+    ]
 
 
 def _counts(rows: Sequence[AssetRow]) -> dict[str, int]:

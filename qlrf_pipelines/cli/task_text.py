@@ -14,20 +14,26 @@ from qlrf_pipelines.domain.approval import (
     Approved,
     Conditions,
     Expired,
+    Extent,
     Pending,
     Standing,
     by_itself,
 )
 from qlrf_pipelines.domain.moments import iso
-from qlrf_pipelines.domain.task_steps import facts_of
-from qlrf_pipelines.domain.tasks import Document, Record, Task, TaskState
+from qlrf_pipelines.domain.task_facts import facts_of
+from qlrf_pipelines.domain.task_steps import REST
+from qlrf_pipelines.domain.tasks import Claim, Document, Record, Task, TaskState
 
 _COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
 PREFIX = 8
 
 
-def task_facts(task: Task) -> dict[str, Any]:
-    """A task as one row."""
+def task_facts(task: Task, *, rest: Standing | None = None) -> dict[str, Any]:
+    """A task as one row; `rest` is what people said of what follows its canary."""
+    notes = ["review due"] if task.review_due else []
+    if rest is not None:
+        notes.insert(0, f"canary by itself, rest {_rest(rest)}")
+    asked = task.state in _WAITING or rest is not None
     return {
         "tenant": task.tenant,
         "id": task.id,
@@ -39,12 +45,19 @@ def task_facts(task: Task) -> dict[str, Any]:
         "digest": task.digest,
         "revision": task.revision,
         "quorum": task.requirement.quorum,
-        "due": task.requirement.expires_at if task.state in _WAITING else None,
+        "unattended": task.requirement.unattended,
+        "due": task.requirement.expires_at if asked else None,
         "reminded": task.reminded,
         "review_due": task.review_due,
         "job": task.launch.job if task.launch else None,
-        "note": "review due" if task.review_due else "",
+        "note": "; ".join(notes),
     }
+
+
+def _rest(rest: Standing) -> str:
+    if isinstance(rest, Pending):
+        return f"{rest.have} of {rest.need}"
+    return type(rest).__name__.lower()
 
 
 _WAITING = (TaskState.AWAITING_APPROVAL, TaskState.PLANNED)
@@ -61,10 +74,14 @@ def _cut(value: object, length: int | None) -> object:
     return value if length is None else str(value)[:length]
 
 
-def record_facts(record: Record, standing: Standing) -> dict[str, Any]:
+def record_facts(
+    record: Record, standing: Standing, *, rest: Standing | None = None
+) -> dict[str, Any]:
     """Everything about a task, for a program."""
+    asked = None if rest is None else {"is": type(rest).__name__.lower(), **asdict(rest)}
     return {
-        **task_facts(record.task),
+        **task_facts(record.task, rest=rest),
+        "rest": asked,
         "standing": {"is": type(standing).__name__.lower(), **asdict(standing)},
         "document": dict(record.document.content),
         "context": dict(record.document.context),
@@ -77,25 +94,31 @@ def record_facts(record: Record, standing: Standing) -> dict[str, Any]:
 
 
 def shown(
-    record: Record, standing: Standing, *, earlier: Sequence[Document], whole: bool = False
+    record: Record,
+    standing: Standing,
+    *,
+    earlier: Sequence[Document],
+    rest: Standing | None = None,
+    whole: bool = False,
 ) -> str:
     """Everything about a task, for somebody who has to decide; `whole` writes a plan out."""
-    return "\n".join(_lines(record, standing, earlier, whole=whole))
+    return "\n".join(_lines(record, standing, earlier, rest=rest, whole=whole))
 
 
 def _lines(
-    record: Record, standing: Standing, earlier: Sequence[Document], *, whole: bool
+    record: Record,
+    standing: Standing,
+    earlier: Sequence[Document],
+    *,
+    rest: Standing | None,
+    whole: bool,
 ) -> Iterator[str]:
     task, need = record.task, record.task.requirement
     yield f"Task       {task.id}  (tenant {plain_cell(task.tenant)}, {plain_cell(task.kind)})"
     yield f"Title      {plain_cell(task.title)}"
     yield f"State      {task.state}: {said(standing)}"
     yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
-    eyes = ", never who asked" if need.four_eyes else ""
-    if need.unattended:
-        yield "Needs      nobody: no gate asks for people; they may say no until it starts"
-    else:
-        yield f"Needs      {need.quorum} of role {need.role} or higher{eyes}"
+    yield from _needs(record, rest)
     if need.limits != NO_CONDITIONS:
         yield f"Window     {_window(need.limits)}"
     yield f"Runs       {f'job {plain_cell(task.launch.job)}' if task.launch else 'no job'}"
@@ -115,7 +138,32 @@ def _lines(
         yield "\nDecisions:\n"
         yield from (f"  {_decision(record, at)}" for at in range(len(record.decisions)))
     for claim in record.claims:
-        yield f"\nCarried out by run {claim.holder} since {iso(claim.claimed_at, digits=False)}"
+        when = iso(claim.claimed_at, digits=False)
+        yield f"\n{_part(claim)}arried out by run {claim.holder} since {when}"
+
+
+def _needs(record: Record, rest: Standing | None) -> Iterator[str]:
+    """Whom it asks, and for what of it; how to say it where its canary goes by itself."""
+    task, need = record.task, record.task.requirement
+    eyes = ", never who asked" if need.four_eyes else ""
+    people = f"{need.quorum} of role {need.role} or higher{eyes}"
+    if need.unattended is Extent.WHOLE:
+        yield "Needs      nobody: no gate asks for people; they may say no until it starts"
+    elif need.unattended is Extent.CANARY:
+        yield f"Needs      nobody for its canary, which goes by itself; for the rest {people}"
+    else:
+        yield f"Needs      {people}"
+    if rest is not None:
+        yield f"Rest       {said(rest)}"
+    if isinstance(rest, Pending):
+        name = f"{task.id} --tenant {task.tenant} --digest {task.digest[:12]}"
+        yield f"           qlrf tasks approve {name}"
+
+
+def _part(claim: Claim) -> str:
+    if claim.extent is Extent.CANARY:
+        return "Its canary is c"
+    return "The rest is c" if claim.stage == REST else "C"
 
 
 def _document(document: Document, *, whole: bool) -> list[str]:
@@ -147,6 +195,8 @@ def said(standing: Standing) -> str:
         until = iso(standing.until, digits=False)
         return f"{standing.have} of {standing.need} approvals, until {until}"
     if isinstance(standing, Approved):
+        if standing.extent is Extent.CANARY:
+            return f"its canary goes by itself, approved by {plain_cell(standing.by[0])}"
         how = "with the glass broken, " if standing.broke_glass else ""
         limits = _limits(standing)
         by = ", ".join(plain_cell(name) for name in standing.by)

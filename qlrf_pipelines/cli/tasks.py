@@ -17,11 +17,17 @@ import yaml
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options
+from qlrf_pipelines.cli.task_rest import asked_rest, rest_of
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
-from qlrf_pipelines.domain.approval import Conditions, DecisionKind, Requirement
+from qlrf_pipelines.domain.approval import (
+    Conditions,
+    DecisionKind,
+    Requirement,
+)
 from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Permission, Role, may
+from qlrf_pipelines.domain.rollout import RolloutState
 from qlrf_pipelines.domain.tasks import OPEN, Launch, Record, TaskState
 from qlrf_pipelines.settings import Settings
 
@@ -88,7 +94,7 @@ def list_command(
     rows = []
     for name in names:
         page = tasks.list(name, states=states, review_due=review_due, before=before, limit=limit)
-        rows += [task_facts(task) for task in page]
+        rows += [task_facts(task, rest=rest_of(tasks, task)) for task in page]
         if len(page) == limit:
             say(f"{name} has more: --tenant {name} --before {page[-1].id}")
     if as_json:
@@ -111,11 +117,12 @@ def show(settings: Settings, task: str, tenant: str | None, whole: bool, as_json
     world = _world(settings)
     record = _find(world, tenant, task)
     standing = approvals.standing_of(world, record)
+    rest = asked_rest(record, now=world.clock.now())
     if as_json:
-        emit_json(record_facts(record, standing))
+        emit_json(record_facts(record, standing, rest=rest))
         return
     earlier = world.tasks.documents(record.task.tenant, record.task.id)
-    click.echo(shown(record, standing, earlier=earlier, whole=whole))
+    click.echo(shown(record, standing, earlier=earlier, rest=rest, whole=whole))
 
 
 @group.command("submit")
@@ -243,7 +250,9 @@ def _seen(record: Record, given: str | None, *, world: "World") -> str:
             )
         from qlrf_pipelines.services import approvals
 
-        click.echo(shown(record, approvals.standing_of(world, record), earlier=()), err=True)
+        standing = approvals.standing_of(world, record)
+        rest = asked_rest(record, now=world.clock.now())
+        click.echo(shown(record, standing, earlier=(), rest=rest), err=True)
         if not click.confirm(f"This is digest {digest[:PREFIX]}. Go on?", err=True):
             raise Refused("Nothing was decided.")
         return digest
@@ -270,7 +279,7 @@ def _decision(
         as_json: bool,
         **more: Any,  # noqa: ANN401
     ) -> None:
-        from qlrf_pipelines.services import approvals
+        from qlrf_pipelines.services import approvals, rollout_rest
 
         world = _world(settings)
         record = _find(world, tenant, task)
@@ -287,7 +296,10 @@ def _decision(
             conditions=Conditions(**limits),
             **more,
         )
-        _told(after, as_json=as_json)
+        back = rollout_rest.heed_word(world, after.task.tenant, after.task.id)
+        _told(world.tasks.get(after.task.tenant, after.task.id), as_json=as_json)
+        if back is not None and back.state is RolloutState.ROLLING_BACK:
+            say(f"Its canary is brought back: qlrf rollouts show {back.id}")
 
     command: Callable[..., Any] = json_option(person_options(decide))
     for option in options:

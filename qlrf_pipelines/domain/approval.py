@@ -5,7 +5,7 @@ the task's lock, when something is about to run; nothing it once said is remembe
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,6 +17,13 @@ DAY = timedelta(hours=24)
 REVIEW_WITHIN = timedelta(hours=72)
 # Who speaks for the platform where nobody has to be asked: this and the mode that allows it.
 AUTONOMY = "autonomy:"
+
+
+class Extent(StrEnum):
+    """How much of a plan something is about: the canary that goes first, or all of it."""
+
+    CANARY = "canary"
+    WHOLE = "whole"
 
 
 class DecisionKind(StrEnum):
@@ -64,8 +71,9 @@ NO_CONDITIONS = Conditions()
 class Requirement:
     """What it takes: how many people of which role, by when, and for how long it then holds.
 
-    `limits` hold whatever approvers say. `unattended` is whether the platform may approve it by
-    itself; people may say no all the same.
+    `limits` hold whatever approvers say. `unattended` is how much of it the platform may approve by
+    itself, None if nothing; people may say no all the same. Its word on a canary is no vote for
+    the rest.
     """
 
     expires_at: datetime
@@ -76,7 +84,7 @@ class Requirement:
     remind_every: timedelta = timedelta(hours=8)
     break_glass: bool = True
     limits: Conditions = NO_CONDITIONS
-    unattended: bool = False
+    unattended: Extent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +114,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """Enough people approved this digest; it may start within the conditions, until then."""
+    """Enough people approved this digest; it may start within the conditions, until then.
+
+    With the extent canary it was the platform alone, and people are still asked for the rest.
+    """
 
     by: tuple[str, ...]
     at: datetime
     until: datetime
     conditions: Conditions
     broke_glass: bool = False
+    extent: Extent = Extent.WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +179,53 @@ def standing(
     Decisions about another digest, by people who may not decide, or made after time ran out count
     for nothing. Of several, the first that ends the matter stands.
     """
+    said = tuple(decisions)
+    if requirement.unattended is not Extent.CANARY:
+        return _standing(requirement, said, digest, requester, now)
+    people = standing_of_people(requirement, said, digest=digest, requester=requester, now=now)
+    if not isinstance(people, Pending):
+        return people
+    return _canary_alone(requirement, said, digest) or people
+
+
+def standing_of_people(
+    requirement: Requirement,
+    decisions: Iterable[Decision],
+    *,
+    digest: str,
+    requester: str,
+    now: datetime,
+) -> Standing:
+    """What people's decisions come to, as if the platform had said nothing."""
+    asked = replace(requirement, unattended=None)
+    return _standing(asked, tuple(decisions), digest, requester, now)
+
+
+def _canary_alone(
+    requirement: Requirement, decisions: Sequence[Decision], digest: str
+) -> Approved | None:
+    """The platform's word on the canary: for as long as people can still be asked for the rest."""
+    for one in decisions:
+        yes = one.kind is DecisionKind.APPROVE and by_itself(one.by)
+        if yes and one.digest == digest and one.at < requirement.expires_at:
+            ends = (requirement.expires_at, requirement.limits.not_after)
+            return Approved(
+                by=(one.by,),
+                at=one.at,
+                until=min(moment for moment in ends if moment is not None),
+                conditions=requirement.limits,
+                extent=Extent.CANARY,
+            )
+    return None
+
+
+def _standing(
+    requirement: Requirement,
+    decisions: Sequence[Decision],
+    digest: str,
+    requester: str,
+    now: datetime,
+) -> Standing:
     counted: list[Decision] = []
     approved: Approved | None = None
     for decision in sorted(decisions, key=lambda one: one.number):
@@ -210,7 +269,7 @@ def why_not(
     Saying no is open to the requester too; saying yes is not, also not for somebody else.
     """
     if by_itself(decision.by):
-        may_go = requirement.unattended and decision.kind is DecisionKind.APPROVE
+        may_go = requirement.unattended is not None and decision.kind is DecisionKind.APPROVE
         return None if may_go else f"people decide about it, and {decision.by} is nobody"
     own = person(decision.by) == person(requester)
     if decision.kind in _STOPS and own:

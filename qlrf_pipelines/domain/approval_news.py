@@ -13,16 +13,18 @@ from qlrf_pipelines.domain.approval import (
     REVIEW_WITHIN,
     Approved,
     Decision,
+    Extent,
     Pending,
     Requirement,
     by_itself,
     standing,
+    standing_of_people,
 )
 from qlrf_pipelines.domain.evidence import Entry
 from qlrf_pipelines.domain.messages import About, Event, Message, OnlyWhile, compose
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.news import News, reason_of
-from qlrf_pipelines.domain.tasks import Document, Record, TaskState
+from qlrf_pipelines.domain.tasks import RUNNING, Document, Record, TaskState
 from qlrf_pipelines.domain.vocabulary import Environment, RiskLevel
 
 _E, _W = Event, OnlyWhile
@@ -39,6 +41,10 @@ _TOLD: Mapping[str, tuple[tuple[Event, ...], str]] = {
     "approval_cancelled": ((_E.APPROVAL_DECIDED,), "is taken back"),
     "approval_superseded": ((_E.APPROVAL_DECIDED,), "is superseded by another task"),
     "approval_expired": ((_E.APPROVAL_EXPIRED,), "has expired: nobody decided in time"),
+    "approval_rest_expired": (
+        (_E.APPROVAL_EXPIRED,),
+        "has expired: nobody approved in time what follows its canary, which is brought back",
+    ),
     "approval_break_glass": (
         (_E.GLASS_BROKEN, _E.APPROVAL_DECIDED),
         "is approved by an admin alone: the glass is broken",
@@ -60,7 +66,8 @@ def news_of(entry: Entry, record: Record, document: Document) -> News | None:
 
     `document` is the revision the entry is about, which may not be the newest any more.
     """
-    if entry.content.get("unattended") and entry.kind in ("approval_requested", "approval_revised"):
+    asked = entry.kind in ("approval_requested", "approval_revised")
+    if entry.content.get("unattended") is True and asked:
         return None
     events, says = _TOLD[entry.kind]
     said = _Moment.of(entry, record)
@@ -87,8 +94,13 @@ def news_of(entry: Entry, record: Record, document: Document) -> News | None:
 def _resolving(entry: Entry) -> tuple[Event, ...]:
     if entry.kind == "approval_review":
         return (_E.GLASS_BROKEN,)
-    waits = entry.content.get("state") == TaskState.AWAITING_APPROVAL
-    return () if waits else (_E.APPROVAL_DECIDED,)
+    return () if _waits(entry) else (_E.APPROVAL_DECIDED,)
+
+
+def _waits(entry: Entry) -> bool:
+    """Whether people are still asked: for all of it, or for what follows its canary."""
+    state, rest = entry.content.get("state"), entry.content.get("rest")
+    return state == TaskState.AWAITING_APPROVAL or rest == "pending"
 
 
 def _reason(entry: Entry) -> str:
@@ -118,7 +130,11 @@ class _Moment:
         if entry.kind == "approval_reminded":
             return cls._reminded(entry, pending)
         if events_of(entry.kind)[0] in _ASKS:
-            return cls(only_while=_W.AWAITING_APPROVAL, pending=pending)
+            canary = entry.content.get("unattended") == Extent.CANARY
+            says = "asks for approval of what follows its canary, which goes by itself"
+            return cls(
+                says=says if canary else "", only_while=_W.AWAITING_APPROVAL, pending=pending
+            )
         if entry.kind == "approval_expired":
             return cls(says=_expired(record, entry))
         if entry.kind == "approval_break_glass":
@@ -139,13 +155,14 @@ class _Moment:
 
 
 def _approved(entry: Entry) -> str:
+    if entry.kind == "approval_revoke" and entry.content.get("state") in RUNNING:
+        return "is revoked: its canary is brought back"
     if entry.kind != "approval_approve":
         return ""
-    if entry.content.get("state") == TaskState.AWAITING_APPROVAL:
-        return "is approved by one more person, and asks for others"
     if by_itself(str(entry.content.get("by", ""))):
-        return "goes without people, as its autonomy mode allows"
-    return ""
+        rest = "lets its canary go by itself, and asks for approval of the rest"
+        return rest if _waits(entry) else "goes without people, as its autonomy mode allows"
+    return "is approved by one more person, and asks for others" if _waits(entry) else ""
 
 
 def _expired(record: Record, entry: Entry) -> str:
@@ -170,7 +187,8 @@ def _came_to(record: Record, entry: Entry, *, now: datetime | None = None) -> ob
     task = record.task
     if entry.content.get("revision") != task.revision:
         return None
-    return standing(
+    ask = standing_of_people if task.requirement.unattended is Extent.CANARY else standing
+    return ask(
         task.requirement,
         _decisions(record, entry),
         digest=task.digest,
@@ -277,5 +295,18 @@ def holds(message: Message, record: Record, *, now: datetime) -> bool:
     }
     if message.only_while not in states:
         return True
-    same = task.state is states[message.only_while] and task.digest.startswith(message.digest)
+    in_state = task.state is states[message.only_while]
+    if message.only_while is OnlyWhile.AWAITING_APPROVAL and record.rest_is_asked:
+        in_state = isinstance(_people(record, now), Pending)
+    same = in_state and task.digest.startswith(message.digest)
     return same and now < task.requirement.expires_at
+
+
+def _people(record: Record, now: datetime) -> object:
+    return standing_of_people(
+        record.task.requirement,
+        record.current,
+        digest=record.task.digest,
+        requester=record.task.requested_by,
+        now=now,
+    )

@@ -16,12 +16,17 @@ from qlrf_pipelines.domain.evidence import NewEntry, digest
 
 
 class RolloutState(StrEnum):
-    """Where a rollout stands; held and stuck wait for a human, forward and on the way back."""
+    """Where a rollout stands; held and stuck wait for a human, forward and on the way back.
+
+    awaiting_approval is where a canary that went by itself is done: nothing but people's approval
+    of the rest leads on from there.
+    """
 
     RUNNING = "running"
     WATCHING = "watching"
     PAUSED = "paused"
     HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
     ROLLING_BACK = "rolling_back"
     STUCK = "stuck"
     COMPLETED = "completed"
@@ -41,6 +46,9 @@ class RolloutEvent(StrEnum):
     HELD = "held"
     PROMOTED = "promoted"
     RETRIED = "retried"
+    ASKED = "asked"
+    RELEASED = "released"
+    DENIED = "denied"
     TRIPPED = "tripped"
     ROLLBACK_ASKED = "rollback_asked"
     RESTORED = "restored"
@@ -90,7 +98,9 @@ class AssetEvent(StrEnum):
 _S, _E = RolloutState, RolloutEvent
 FORWARD = (_S.RUNNING, _S.WATCHING)
 DRIVEN = (_S.RUNNING, _S.WATCHING, _S.ROLLING_BACK)
-WAITS_FOR_HUMAN = (_S.PAUSED, _S.HELD, _S.STUCK)
+WAITS_FOR_HUMAN = (_S.PAUSED, _S.HELD, _S.AWAITING_APPROVAL, _S.STUCK)
+# What is out and can still be taken back, or left where it is.
+OUT = (*FORWARD, _S.PAUSED, _S.HELD, _S.AWAITING_APPROVAL)
 
 NEXT: Mapping[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.RUNNING, _E.PHASE_DONE): _S.WATCHING,
@@ -100,14 +110,18 @@ NEXT: Mapping[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.WATCHING, _E.FINISHED): _S.COMPLETED,
     (_S.RUNNING, _E.FINISHED): _S.COMPLETED,
     **{(state, _E.PAUSED): _S.PAUSED for state in FORWARD},
-    **{(state, _E.HELD): _S.HELD for state in FORWARD},
+    **{(state, _E.HELD): _S.HELD for state in (*FORWARD, _S.AWAITING_APPROVAL)},
     **{(state, _E.TRIPPED): _S.ROLLING_BACK for state in FORWARD},
     **{(state, _E.GAVE_UP): _S.FAILED for state in (*FORWARD, _S.HELD, _S.STUCK)},
     **{(state, _E.RESUMED): _S.RUNNING for state in (_S.PAUSED, _S.HELD)},
     (_S.HELD, _E.PROMOTED): _S.RUNNING,
     (_S.HELD, _E.RETRIED): _S.RUNNING,
-    **{(state, _E.ROLLBACK_ASKED): _S.ROLLING_BACK for state in (*FORWARD, _S.PAUSED, _S.HELD)},
-    **{(state, _E.CANCELLED): _S.CANCELLED for state in (*FORWARD, _S.PAUSED, _S.HELD)},
+    **{(state, _E.ASKED): _S.AWAITING_APPROVAL for state in FORWARD},
+    (_S.AWAITING_APPROVAL, _E.RELEASED): _S.RUNNING,
+    (_S.AWAITING_APPROVAL, _E.RETRIED): _S.RUNNING,
+    **{(state, _E.DENIED): _S.ROLLING_BACK for state in OUT},
+    **{(state, _E.ROLLBACK_ASKED): _S.ROLLING_BACK for state in OUT},
+    **{(state, _E.CANCELLED): _S.CANCELLED for state in OUT},
     (_S.ROLLING_BACK, _E.RESTORED): _S.ROLLED_BACK,
     (_S.ROLLING_BACK, _E.RESTORE_FAILED): _S.STUCK,
     (_S.STUCK, _E.RETRIED): _S.ROLLING_BACK,
@@ -167,7 +181,8 @@ class Rollout:
     `id` is its task's. `phase` counts from 0. `attempt` is the number of the process that drives
     it, and what an earlier one still writes is refused. `watch_since` is when the phase's watch
     began; `wake_at` when a parked rollout has something to do again. `passed` is the highest phase
-    a human has let pass. `seq` grows with every step, as a task's does.
+    a human has let pass. `bound` is the last phase that may be begun before people approve the
+    rest, None if all of them may. `seq` grows with every step, as a task's does.
     """
 
     tenant: TenantId
@@ -185,6 +200,7 @@ class Rollout:
     watch_since: datetime | None = None
     wake_at: datetime | None = None
     passed: int = -1
+    bound: int | None = None
     max_batch: int | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None

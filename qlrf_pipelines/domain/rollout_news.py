@@ -14,11 +14,13 @@ STEPS: Mapping[str, tuple[Event, str]] = {
     "rollout_begun": (Event.STARTED, "has started"),
     "rollout_paused": (Event.PAUSED, "is paused"),
     "rollout_held": (Event.PAUSED, "is held and waits for a person"),
+    "rollout_asked": (Event.PAUSED, "waits for people to approve what follows its canary"),
     "rollout_finished": (Event.COMPLETED, "is completed"),
     "rollout_gave_up": (Event.FAILED, "has failed"),
     "rollout_cancelled": (Event.FAILED, "was cancelled: what is changed stays changed"),
     "rollout_restore_failed": (Event.FAILED, "is stuck: not everything could be brought back"),
     "rollout_tripped": (Event.ROLLBACK, "is being rolled back"),
+    "rollout_denied": (Event.ROLLBACK, "is being rolled back: the rest was not approved"),
     "rollout_rollback_asked": (Event.ROLLBACK, "is being rolled back"),
     "rollout_restored": (Event.ROLLBACK, "is rolled back, and that is verified"),
 }

@@ -130,6 +130,18 @@ class RolloutPlan:
         return tuple(found)
 
     @property
+    def canary_phase(self) -> int:
+        """The number of the phase that may go ahead of the others.
+
+        Raises:
+            Rejected: none may, so that nobody knows where a canary would end.
+        """
+        found = next((n for n, phase in enumerate(self.phases) if phase.canary), None)
+        if found is None:
+            raise Rejected(f"Plan {self.id} has no canary that could go ahead of the rest.")
+        return found
+
+    @property
     def assets(self) -> tuple[str, ...]:
         """The keys of the assets it changes, in order."""
         return tuple(row.asset for row in self.rows if not row.asset.startswith(HOOK_ROW))

@@ -7,17 +7,16 @@ earlier than the task's last one: a clock that runs behind cannot bring an appro
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
+from qlrf_pipelines.domain import approval
 from qlrf_pipelines.domain.approval import (
     AUTONOMY,
-    NO_CONDITIONS,
     Approved,
     ChangesRequested,
-    Conditions,
     Decision,
     DecisionKind,
     Expired,
+    Extent,
     Pending,
     Revoked,
     Standing,
@@ -28,10 +27,11 @@ from qlrf_pipelines.domain.approval import (
 )
 from qlrf_pipelines.domain.approval import Rejected as RejectedStanding
 from qlrf_pipelines.domain.errors import Refused, Rejected
-from qlrf_pipelines.domain.evidence import NewEntry
-from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.domain.task_facts import asked_facts, entry, facts_of
+from qlrf_pipelines.domain.task_words import instead, worded
 from qlrf_pipelines.domain.tasks import (
+    RUNNING,
     Amendment,
     Claim,
     Document,
@@ -41,7 +41,10 @@ from qlrf_pipelines.domain.tasks import (
     TaskState,
     advance,
 )
+from qlrf_pipelines.domain.unattended import mode_alone
 
+# The stage of what a canary went ahead of; one run claims it once people have approved.
+REST = "rest"
 _EVENT_OF: Mapping[type[Standing], TaskEvent] = {
     Approved: TaskEvent.APPROVED,
     RejectedStanding: TaskEvent.REJECTED,
@@ -56,23 +59,7 @@ _ALLOWED_IN: Mapping[DecisionKind, tuple[TaskState, ...]] = {
     DecisionKind.REQUEST_CHANGES: (TaskState.AWAITING_APPROVAL, TaskState.APPROVED),
     DecisionKind.REVOKE: (TaskState.APPROVED,),
 }
-_NEEDS_REASON = frozenset(DecisionKind) - {DecisionKind.APPROVE, DecisionKind.DELEGATE}
-
-
-def entry(task: Task, step: str, now: datetime, **facts: Any) -> NewEntry:  # noqa: ANN401
-    """One step as evidence: of which task, revision and digest, and what came of it."""
-    return NewEntry(
-        kind=f"approval_{step}",
-        subject=task.id,
-        recorded_at=now,
-        content={
-            "kind": task.kind,
-            "state": task.state.value,
-            "revision": task.revision,
-            "digest": task.digest,
-            **facts,
-        },
-    )
+_TAKES_BACK = (DecisionKind.REQUEST_CHANGES, DecisionKind.REVOKE)
 
 
 def moment(record: Record, now: datetime) -> datetime:
@@ -91,6 +78,17 @@ def standing_of(record: Record, *, now: datetime) -> Standing:
     )
 
 
+def standing_of_people(record: Record, *, now: datetime) -> Standing:
+    """What people's decisions about the newest revision come to, whatever the platform said."""
+    return approval.standing_of_people(
+        record.task.requirement,
+        record.current,
+        digest=record.task.digest,
+        requester=record.task.requested_by,
+        now=moment(record, now),
+    )
+
+
 def opened(task: Task, document: Document) -> Amendment:
     """A task is asked for: created, planned and waiting, in one step.
 
@@ -100,8 +98,8 @@ def opened(task: Task, document: Document) -> Amendment:
     _fits(task, document)
     state = advance(TaskState.CREATED, TaskEvent.PLANNED)
     state = advance(state, TaskEvent.REQUESTED)
-    asked = replace(task, state=state, due_at=_next_look(task, task.requested_at))
-    facts = _asked(asked, document)
+    asked = replace(task, state=state, due_at=next_look(task, task.requested_at))
+    facts = asked_facts(asked, document)
     return Amendment(
         task=asked,
         document=document,
@@ -111,34 +109,11 @@ def opened(task: Task, document: Document) -> Amendment:
 
 def _fits(task: Task, document: Document) -> None:
     """An absent word about approvals asks for people."""
-    if task.requirement.unattended and mode_alone(document) is None:
+    extent = task.requirement.unattended
+    if extent is not None and mode_alone(document.content, extent) is None:
         raise Rejected(
             f"Task {task.id} is to go by itself, and its document asks for people's approval."
         )
-
-
-def mode_alone(document: Document) -> str | None:
-    """The autonomy mode a document goes under by itself; None if it asks for people."""
-    approvals, autonomy = (document.content.get(name) for name in ("approvals", "autonomy"))
-    if not isinstance(approvals, Mapping) or not isinstance(autonomy, Mapping):
-        return None
-    mode = autonomy.get("mode")
-    return mode if approvals.get("required") is False and isinstance(mode, str) else None
-
-
-def _asked(task: Task, document: Document) -> dict[str, Any]:
-    need = task.requirement
-    return {
-        "requested_by": task.requested_by,
-        "made_by": document.made_by,
-        "context": dict(document.context),
-        "quorum": need.quorum,
-        "role": need.role.value,
-        "four_eyes": need.four_eyes,
-        "expires_at": iso(need.expires_at),
-        **({"unattended": True} if need.unattended else {}),
-        **({"limits": conditions_facts(need.limits)} if need.limits != NO_CONDITIONS else {}),
-    }
 
 
 def revised(record: Record, *, document: Document, task: Task, now: datetime) -> Amendment:
@@ -158,9 +133,9 @@ def revised(record: Record, *, document: Document, task: Task, now: datetime) ->
         digest=document.digest,
         changed_at=now,
         ready_seq=None,
-        due_at=_next_look(task, now),
+        due_at=next_look(task, now),
     )
-    facts = _asked(fresh, document) | {"replaces": record.task.digest}
+    facts = asked_facts(fresh, document) | {"replaces": record.task.digest}
     return Amendment(
         task=fresh, document=document, entries=(entry(fresh, "revised", now, **facts),)
     )
@@ -174,7 +149,7 @@ def decided(record: Record, decision: Decision) -> Amendment:
         Rejected: a reason is missing, or the conditions can never be met.
     """
     task = record.task
-    _worded(decision)
+    worded(decision)
     if decision.digest != task.digest:
         raise Refused(
             f"Task {task.id} is now about digest {task.digest[:12]}, not {decision.digest[:12]}: "
@@ -182,11 +157,14 @@ def decided(record: Record, decision: Decision) -> Amendment:
         )
     if decision.kind is DecisionKind.REVIEW:
         return _reviewed(record, decision)
-    if task.state not in _ALLOWED_IN[decision.kind]:
-        raise Refused(f"Task {task.id} is {task.state}; {_instead(task.state, decision.kind)}.")
+    if task.state not in _allowed_in(record, decision):
+        out = task.state in RUNNING and record.rest_is_asked
+        rest = standing_of_people(record, now=decision.at) if out else None
+        other = instead(task.state, decision.kind, rest=rest)
+        raise Refused(f"Task {task.id} is {task.state}; {other}.")
     if isinstance(standing_of(record, now=decision.at), Expired):
         raise Refused(f"Task {task.id} has expired; submit it again.")
-    mode = mode_alone(record.document)
+    mode = mode_alone(record.document.content, task.requirement.unattended)
     if by_itself(decision.by) and (mode is None or decision.by != f"{AUTONOMY}{mode}"):
         raise Refused(f"Task {task.id} does not go by itself, and {decision.by} is nobody.")
     said = why_not(task.requirement, decision, task.requested_by, record.current)
@@ -196,38 +174,37 @@ def decided(record: Record, decision: Decision) -> Amendment:
     return _settled(after, decision)
 
 
-def _worded(decision: Decision) -> None:
-    if decision.kind in _NEEDS_REASON and not decision.reason.strip():
-        raise Rejected(f"{decision.kind} needs a reason; give one with --reason.")
-    if decision.kind is DecisionKind.BREAK_GLASS and len(decision.reason.strip()) < 10:
-        raise Rejected("Breaking the glass needs a reason somebody can review, not a word.")
-    if not decision.conditions.possible:
-        raise Rejected("No moment or batch can meet these conditions; look at them again.")
-    ends = decision.conditions.not_after
-    if ends is not None and ends <= decision.at:
-        raise Rejected("The window of this approval is over already.")
-
-
-def _instead(state: TaskState, kind: DecisionKind) -> str:
-    if kind is DecisionKind.REVOKE and state is TaskState.AWAITING_APPROVAL:
-        return "there is no approval to revoke: reject it, or request changes"
-    if kind is DecisionKind.REJECT and state is TaskState.APPROVED:
-        return "revoke the approval instead"
-    if state in (TaskState.EXECUTING, TaskState.PAUSED):
-        return "it has started, and decisions about starting come too late"
-    return f"nothing is left to {kind}"
+def _allowed_in(record: Record, decision: Decision) -> tuple[TaskState, ...]:
+    """The states in which it can be said: about a rest that is asked for, also after the start."""
+    kind = decision.kind
+    usual = _ALLOWED_IN[kind]
+    if not record.rest_is_asked or by_itself(decision.by):
+        return usual
+    came = standing_of_people(record, now=decision.at)
+    if isinstance(came, Approved):
+        return (*usual, *RUNNING) if kind in _TAKES_BACK else usual
+    if not isinstance(came, Pending | Expired):
+        return ()
+    if kind is DecisionKind.REVOKE:
+        return usual
+    return (TaskState.AWAITING_APPROVAL, TaskState.APPROVED, *RUNNING)
 
 
 def _settled(after: Record, decision: Decision) -> Amendment:
     task, now = after.task, decision.at
+    if task.state in RUNNING:
+        return _rest_settled(after, decision)
     came = standing_of(after, now=now)
     event = _EVENT_OF.get(type(came))
-    state = task.state if event is None else advance(task.state, event, task=task.id)
-    if task.state is TaskState.APPROVED and isinstance(came, Approved):
-        state = task.state
+    stays = task.state is TaskState.APPROVED and isinstance(came, Approved)
+    state = task.state
+    if event is not None and not stays:
+        state = advance(task.state, event, task=task.id)
     changed = replace(task, state=state, changed_at=now)
     ready = False
-    if isinstance(came, Approved):
+    if task.state is TaskState.APPROVED and _canary(came):
+        pass  # it is on its way already, and people have not decided yet
+    elif isinstance(came, Approved):
         opens = came.conditions.not_before
         ready = opens is None or opens <= now
         changed = replace(
@@ -238,6 +215,8 @@ def _settled(after: Record, decision: Decision) -> Amendment:
     elif not isinstance(came, Pending):
         changed = replace(changed, ready_seq=None, due_at=_after_no(changed, now))
     facts = facts_of(decision) | {"outcome": changed.state.value}
+    if task.requirement.unattended is Extent.CANARY:
+        facts["rest"] = type(standing_of_people(after, now=now)).__name__.lower()
     return Amendment(
         task=changed,
         decisions=(decision,),
@@ -246,33 +225,33 @@ def _settled(after: Record, decision: Decision) -> Amendment:
     )
 
 
+def _canary(came: Standing) -> bool:
+    return isinstance(came, Approved) and came.extent is Extent.CANARY
+
+
+def _rest_settled(after: Record, decision: Decision) -> Amendment:
+    """Somebody decides about the rest while the canary is out: the task stays where it is."""
+    now = decision.at
+    came = standing_of_people(after, now=now)
+    changed = replace(after.task, changed_at=now)
+    if isinstance(came, Approved):
+        due, review = came.until, changed.review_due or came.broke_glass
+        changed = replace(changed, due_at=due, review_due=review)
+    elif not isinstance(came, Pending):
+        changed = replace(changed, due_at=None)
+    facts = facts_of(decision) | {
+        "outcome": changed.state.value,
+        "rest": type(came).__name__.lower(),
+    }
+    return Amendment(
+        task=changed,
+        decisions=(decision,),
+        entries=(entry(changed, decision.kind.value, now, **facts),),
+    )
+
+
 def _after_no(task: Task, now: datetime) -> datetime | None:
-    return _next_look(task, now) if task.state is TaskState.PLANNED else None
-
-
-def facts_of(decision: Decision) -> dict[str, Any]:
-    """A decision as evidence keeps it."""
-    limits = decision.conditions
-    facts: dict[str, Any] = {
-        "by": decision.by,
-        "role": decision.role.value,
-        "reason": decision.reason,
-        "decided_revision": decision.revision,
-    }
-    if decision.delegate:
-        facts["delegate"] = decision.delegate
-    if limits != NO_CONDITIONS:
-        facts["conditions"] = conditions_facts(limits)
-    return facts
-
-
-def conditions_facts(limits: Conditions) -> dict[str, str | int | None]:
-    """Conditions as JSON."""
-    return {
-        "not_before": iso(limits.not_before) if limits.not_before else None,
-        "not_after": iso(limits.not_after) if limits.not_after else None,
-        "max_batch": limits.max_batch,
-    }
+    return next_look(task, now) if task.state is TaskState.PLANNED else None
 
 
 def _reviewed(record: Record, decision: Decision) -> Amendment:
@@ -294,23 +273,26 @@ def _reviewed(record: Record, decision: Decision) -> Amendment:
 
 def cancelled(record: Record, *, by: str, role: Role, reason: str, now: datetime) -> Amendment:
     """Nobody wants it any more; possible until something starts."""
-    return _ended(record, TaskEvent.CANCELLED, now, by=by, role=role.value, reason=reason)
+    return ended(record, TaskEvent.CANCELLED, now, by=by, role=role.value, reason=reason)
 
 
 def superseded(record: Record, *, by: str, now: datetime) -> Amendment:
     """Another task takes its place."""
-    return _ended(record, TaskEvent.SUPERSEDED, now, by=by)
+    return ended(record, TaskEvent.SUPERSEDED, now, by=by)
 
 
 def finished(record: Record, event: TaskEvent, *, now: datetime, **facts: str) -> Amendment:
     """What was started is over, or holds, or goes on."""
-    return _ended(record, event, now, **facts)
+    return ended(record, event, now, **facts)
 
 
-def _ended(record: Record, event: TaskEvent, now: datetime, **facts: str) -> Amendment:
+def ended(record: Record, event: TaskEvent, now: datetime, **facts: str) -> Amendment:
+    """One step along the table; what it ends has nothing more to do with the clock."""
     task = record.task
     state = advance(task.state, event, task=task.id)
-    changed = replace(task, state=state, changed_at=now, due_at=None, ready_seq=None)
+    # While a rest is asked for, the clock has something to do with a task that runs.
+    due = task.due_at if state in RUNNING else None
+    changed = replace(task, state=state, changed_at=now, due_at=due, ready_seq=None)
     return Amendment(task=changed, entries=(entry(changed, event.value, now, **facts),))
 
 
@@ -326,17 +308,51 @@ def claimed(record: Record, claim: Claim) -> Amendment | Claim | Standing:
             return earlier
     if claim.digest != task.digest:
         return standing_of(record, now=claim.claimed_at)
-    if task.state is not TaskState.EXECUTING:
-        came = standing_of(record, now=claim.claimed_at)
-        if not isinstance(came, Approved) or task.state is not TaskState.APPROVED:
-            return came
-        if came.conditions.not_before and came.conditions.not_before > claim.claimed_at:
-            return came
-        task = replace(
-            task, state=advance(task.state, TaskEvent.STARTED), due_at=None, ready_seq=None
-        )
+    if record.rest_is_asked and task.state in RUNNING:
+        return _rest_claimed(record, claim)
+    if task.state is TaskState.EXECUTING:
+        return _taken(task, claim)
+    came = standing_of(record, now=claim.claimed_at)
+    if not isinstance(came, Approved) or task.state is not TaskState.APPROVED:
+        return came
+    if claim.stage == REST or not _open(came, claim.claimed_at):
+        return came
+    return _started(task, claim, came)
+
+
+def _started(task: Task, claim: Claim, came: Approved) -> Amendment:
+    """The first run takes it: all of it, or the canary, with the rest still asked for."""
+    canary = _canary(came)
+    by = {"extent": came.extent.value, "approved_by": list(came.by)} if canary else {}
+    changed = replace(
+        task,
+        state=advance(task.state, TaskEvent.STARTED),
+        due_at=next_look(task, claim.claimed_at) if canary else None,
+        ready_seq=None,
+    )
+    return _taken(changed, replace(claim, extent=came.extent), **by)
+
+
+def _rest_claimed(record: Record, claim: Claim) -> Amendment | Standing:
+    """The rest of what a canary went ahead of, which takes the word of people."""
+    task, came = record.task, standing_of_people(record, now=claim.claimed_at)
+    if not isinstance(came, Approved) or claim.stage != REST or not _open(came, claim.claimed_at):
+        return came
+    state = task.state
+    if state is TaskState.PAUSED:
+        state = advance(state, TaskEvent.RESUMED)
+    by = {"extent": REST, "approved_by": list(came.by)}
+    return _taken(replace(task, state=state, due_at=None), claim, **by)
+
+
+def _open(came: Approved, now: datetime) -> bool:
+    opens = came.conditions.not_before
+    return opens is None or opens <= now
+
+
+def _taken(task: Task, claim: Claim, **by: object) -> Amendment:
     changed = replace(task, changed_at=claim.claimed_at)
-    facts = {"stage": claim.stage, "holder": claim.holder}
+    facts = {"stage": claim.stage, "holder": claim.holder, **by}
     return Amendment(
         task=changed,
         claims=(claim,),
@@ -344,27 +360,6 @@ def claimed(record: Record, claim: Claim) -> Amendment | Claim | Standing:
     )
 
 
-def on_time(record: Record, *, now: datetime) -> Amendment | None:
-    """What the clock does to a task by itself: expire it, remind, or open its window."""
-    task = record.task
-    if task.due_at is None or now < task.due_at:
-        return None
-    came = standing_of(record, now=now)
-    if task.state is TaskState.APPROVED and isinstance(came, Approved):
-        opens = came.conditions.not_before
-        if task.ready_seq is not None or (opens is not None and opens > now):
-            return None
-        changed = replace(task, changed_at=now, due_at=came.until)
-        return Amendment(task=changed, entries=(entry(changed, "window_opened", now),), ready=True)
-    if isinstance(came, Expired) or now >= task.requirement.expires_at:
-        return _ended(record, TaskEvent.EXPIRED, now)
-    changed = replace(
-        task, reminded=task.reminded + 1, changed_at=now, due_at=_next_look(task, now)
-    )
-    return Amendment(
-        task=changed, entries=(entry(changed, "reminded", now, times=changed.reminded),)
-    )
-
-
-def _next_look(task: Task, now: datetime) -> datetime:
+def next_look(task: Task, now: datetime) -> datetime:
+    """When the clock next has something to do with what is asked: remind, or expire it."""
     return min(task.requirement.expires_at, now + task.requirement.remind_every)

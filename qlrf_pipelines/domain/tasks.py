@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from qlrf_pipelines.domain.approval import Decision, Requirement
+from qlrf_pipelines.domain.approval import Decision, Extent, Requirement
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import NewEntry, digest
@@ -73,6 +73,7 @@ NEXT: Mapping[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.AWAITING_APPROVAL, _E.APPROVED): _S.APPROVED,
     (_S.AWAITING_APPROVAL, _E.REJECTED): _S.REJECTED,
     (_S.APPROVED, _E.REVOKED): _S.REVOKED,
+    (_S.APPROVED, _E.REJECTED): _S.REJECTED,  # only the platform had approved, and its canary only
     (_S.APPROVED, _E.STARTED): _S.EXECUTING,
     (_S.EXECUTING, _E.PAUSED): _S.PAUSED,
     (_S.PAUSED, _E.RESUMED): _S.EXECUTING,
@@ -146,12 +147,13 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The one run that may carry out one stage of one digest."""
+    """The one run that may carry out one stage of one digest, as far as `extent`."""
 
     digest: str
     stage: str
     holder: str
     claimed_at: datetime
+    extent: Extent = Extent.WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,15 @@ class Record:
     def current(self) -> tuple[Decision, ...]:
         """The decisions about the newest revision."""
         return tuple(one for one in self.decisions if one.revision == self.task.revision)
+
+    @property
+    def rest_is_asked(self) -> bool:
+        """Whether the platform may begin with the canary, and people decide about the rest."""
+        task = self.task
+        if task.requirement.unattended is not Extent.CANARY or task.state not in OPEN:
+            return False
+        mine = (one.extent for one in self.claims if one.digest == task.digest)
+        return Extent.WHOLE not in mine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +223,15 @@ def task_digest(
                 "quorum": requirement.quorum,
                 "role": requirement.role.value,
                 "four_eyes": requirement.four_eyes,
-                **({"unattended": True} if requirement.unattended else {}),
+                **unattended_facts(requirement),
             },
         }
     )
+
+
+def unattended_facts(requirement: Requirement) -> dict[str, str | bool]:
+    """How much may go by itself, as digests and evidence have it; nothing if people are asked."""
+    if requirement.unattended is None:
+        return {}
+    whole = requirement.unattended is Extent.WHOLE
+    return {"unattended": True if whole else requirement.unattended.value}

@@ -13,12 +13,13 @@ from typing import Any
 
 import dagster as dg
 
-from qlrf_pipelines.domain.approval import Approved, Conditions, Pending
+from qlrf_pipelines.domain.approval import Approved, Conditions, Extent, Pending
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.jobs.failures import RETRY, told_to_dagster
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.approvals import EXECUTE
+from qlrf_pipelines.services.approvers import approvers
 from qlrf_pipelines.services.claims import Granted, Withheld, finish, require_claim
 from qlrf_pipelines.services.gate import Attempt, Looked, Proposal, pass_gate
 
@@ -35,7 +36,8 @@ _NOT_HANDED_ON = ("dagster/", ".dagster/", "qlrf/process", "qlrf/task", "qlrf/di
 class Approval:
     """What the gate hands to the steps behind it: exactly what people approved, for this run.
 
-    `left_out` names parts of the document that must not be carried out, each with its reason.
+    `left_out` names parts of the document that must not be carried out, each with its reason. With
+    the extent canary only the plan's canary may go; `executing` refuses it to jobs of no rollout.
     """
 
     tenant: TenantId
@@ -46,6 +48,7 @@ class Approval:
     conditions: Conditions
     approved_by: tuple[str, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    extent: Extent = Extent.WHOLE
 
 
 class Hold(dg.Config):
@@ -87,7 +90,8 @@ def approval_gate(
             )
         _mark(context, came.record, proposal.stage)
         if isinstance(came, Granted):
-            context.log.info(f"Task {came.record.task.id} is approved; this run carries it out.")
+            what = "The canary of task" if came.claim.extent is Extent.CANARY else "Task"
+            context.log.info(f"{what} {came.record.task.id} is approved; this run carries it out.")
             yield dg.Output(_approval(came), "approval")
         else:
             context.log.info(explain(came))
@@ -170,7 +174,6 @@ def _mark(context: dg.OpExecutionContext, record: Record, stage: str) -> None:
 
 def _approval(came: Granted) -> Approval:
     task = came.record.task
-    voices = [one.by for one in came.record.current if one.kind in ("approve", "break_glass")]
     return Approval(
         tenant=task.tenant,
         task=task.id,
@@ -178,6 +181,7 @@ def _approval(came: Granted) -> Approval:
         stage=came.claim.stage or EXECUTE,
         document=came.record.document.content,
         conditions=came.conditions,
-        approved_by=tuple(voices),
+        approved_by=tuple(approvers(came.record, came.claim.extent)),
         left_out=dict(came.left_out),
+        extent=came.claim.extent,
     )

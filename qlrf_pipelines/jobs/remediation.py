@@ -120,6 +120,7 @@ def execute_plan(
 ) -> None:
     """Begin the rollout in the run that took the approval, and drive it on.
 
+    Where only the canary may go by itself, the rollout goes no further before people approve it.
     In mode plan_only the platform carries nothing out: what was approved is recorded for people.
     """
     if carried_out_by_people(approval.document):

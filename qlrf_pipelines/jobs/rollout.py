@@ -6,7 +6,7 @@ It also begins what was claimed by a run that died before it began; see services
 import dagster as dg
 
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import Rollout
+from qlrf_pipelines.domain.rollout import Rollout, RolloutState
 from qlrf_pipelines.jobs.approval import TASK_TAG, TENANT_TAG
 from qlrf_pipelines.jobs.failures import told_to_dagster
 from qlrf_pipelines.ports.world import World
@@ -64,6 +64,8 @@ def explain(found: Rollout) -> str:
     named = f"Rollout {found.id} of tenant {found.tenant} is {found.state}: {found.reason}."
     if found.wake_at is not None:
         return f"{named} It goes on at {found.wake_at:%Y-%m-%d %H:%M:%S} UTC, by itself."
+    if found.state is RolloutState.AWAITING_APPROVAL:
+        return f"{named} Decide: qlrf tasks show {found.id} --tenant {found.tenant}"
     if found.state in ("paused", "held", "stuck"):
         return f"{named} Decide: qlrf rollouts show {found.id} --tenant {found.tenant}"
     return named

@@ -16,6 +16,7 @@ from qlrf_pipelines.domain.approval import (
     Conditions,
     Decision,
     DecisionKind,
+    Extent,
     Requirement,
     Standing,
     by_itself,
@@ -34,10 +35,12 @@ from qlrf_pipelines.domain.tasks import (
     TaskState,
     task_digest,
 )
+from qlrf_pipelines.domain.unattended import mode_alone
 from qlrf_pipelines.ports.world import World
 
 EXECUTE = "execute"
 LARGEST = 4 * 2**20
+_CANARY_GOES = "the canary goes by itself; the rest is for people to approve"
 
 
 def submit_task(
@@ -231,7 +234,7 @@ def decide(
 
 
 def let_go(world: World, tenant: TenantId, task: str) -> Record:
-    """Approve, in the platform's name, what by its own document goes without people.
+    """Approve, in the platform's name, what by its own document goes without people: all or canary.
 
     A task that is decided already stays as it is.
 
@@ -240,9 +243,11 @@ def let_go(world: World, tenant: TenantId, task: str) -> Record:
     """
 
     def step(record: Record) -> Amendment | None:
-        mode = task_steps.mode_alone(record.document)
+        need = record.task.requirement
+        mode = mode_alone(record.document.content, need.unattended)
         if record.task.state is not TaskState.AWAITING_APPROVAL:
             return None
+        canary = need.unattended is Extent.CANARY
         decision = Decision(
             number=len(record.decisions) + 1,
             revision=record.task.revision,
@@ -251,7 +256,7 @@ def let_go(world: World, tenant: TenantId, task: str) -> Record:
             by=f"{AUTONOMY}{mode}",
             role=Role.VIEWER,
             at=task_steps.moment(record, world.clock.now()),
-            reason="no gate of the plan asks for people",
+            reason=_CANARY_GOES if canary else "no gate of the plan asks for people",
         )
         return task_steps.decided(record, decision)
 

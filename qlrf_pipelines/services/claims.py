@@ -6,8 +6,8 @@ Also what the clock does by itself: expire, remind, open windows.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from qlrf_pipelines.domain import task_steps
-from qlrf_pipelines.domain.approval import Approved, Conditions, Standing
+from qlrf_pipelines.domain import task_clock, task_steps
+from qlrf_pipelines.domain.approval import Approved, Conditions, Extent, Standing
 from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import Amendment, Claim, Record, Task, TaskEvent, TaskState
@@ -40,11 +40,15 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What the clock did in one sweep, as task ids per tenant; `left` says that more is due."""
+    """What the clock did in one sweep, as task ids per tenant; `left` says that more is due.
+
+    `too_late` are those whose canary is out and whose rest nobody approved in time.
+    """
 
     expired: tuple[tuple[TenantId, str], ...] = ()
     reminded: tuple[tuple[TenantId, str], ...] = ()
     opened: tuple[tuple[TenantId, str], ...] = ()
+    too_late: tuple[tuple[TenantId, str], ...] = ()
     left: bool = False
 
 
@@ -74,7 +78,7 @@ def claim(
             return None
         mine = Claim(digest=digest, stage=stage, holder=holder, claimed_at=now)
         came = task_steps.claimed(record, mine)
-        found[:] = [mine if isinstance(came, Amendment) else came]
+        found[:] = [came.claims[0] if isinstance(came, Amendment) else came]
         return came if isinstance(came, Amendment) else None
 
     record = world.tasks.amend(tenant, task, step)
@@ -96,7 +100,10 @@ def limits(record: Record, claimed: Claim) -> Conditions:
     Raises:
         Refused: it was not approved then.
     """
-    first = min(one.claimed_at for one in record.claims if one.digest == claimed.digest)
+    if claimed.extent is Extent.CANARY:
+        return record.task.requirement.limits
+    mine = [one for one in record.claims if one.digest == claimed.digest]
+    first = min(one.claimed_at for one in mine if one.extent is Extent.WHOLE)
     held = replace(record, task=replace(record.task, changed_at=first))
     came = task_steps.standing_of(held, now=first)
     if not isinstance(came, Approved):
@@ -105,15 +112,31 @@ def limits(record: Record, claimed: Claim) -> Conditions:
 
 
 def require_claim(
-    world: World, tenant: TenantId, task: str, *, digest: str, holder: str, stage: str = EXECUTE
+    world: World,
+    tenant: TenantId,
+    task: str,
+    *,
+    digest: str,
+    holder: str,
+    stage: str = EXECUTE,
+    canary: bool = False,
 ) -> Record:
     """Make sure, at the last moment, that this run is the one that may carry this out.
 
+    `canary` is said by whoever knows where a canary ends: nobody else gets one without its rest.
+
     Raises:
-        Refused: another run holds the claim, or nobody does, or the task is not executing.
+        Refused: another run holds the claim, or nobody does, or the task is not executing, or only
+            its canary may go.
     """
     record = world.tasks.get(tenant, task)
-    held = {(one.digest, one.stage): one.holder for one in record.claims}.get((digest, stage))
+    mine = {(one.digest, one.stage): one for one in record.claims}.get((digest, stage))
+    held = None if mine is None else mine.holder
+    if mine is not None and mine.extent is Extent.CANARY and not canary:
+        raise Refused(
+            f"Only the canary of task {task} may go by itself, and this would carry out all of it: "
+            "nothing was done."
+        )
     if held != holder or record.task.digest != digest:
         raise Refused(
             f"Stage {stage} of task {task} at digest {digest[:12]} belongs to "
@@ -170,6 +193,7 @@ def sweep(world: World, tenants: Iterable[TenantId], *, limit: int = 500) -> Swe
         expired=tuple(done.get("approval_expired", ())),
         reminded=tuple(done.get("approval_reminded", ())),
         opened=tuple(done.get("approval_window_opened", ())),
+        too_late=tuple(done.get("approval_rest_expired", ())),
         left=count >= limit,
     )
 
@@ -179,7 +203,7 @@ def _look(world: World, tenant: TenantId, task: str) -> list[str]:
 
     def step(record: Record) -> Amendment | None:
         now = task_steps.moment(record, world.clock.now())
-        taken = task_steps.on_time(record, now=now)
+        taken = task_clock.on_time(record, now=now)
         kinds[:] = [] if taken is None else [one.kind for one in taken.entries]
         return taken
 

@@ -131,12 +131,12 @@ def pace(
     kind = StrategyType.CANARY if strategy is None else strategy.type
     canary = permission.canary or kind is StrategyType.CANARY
     steps = _steps(policy, risk)
-    if kind is StrategyType.CANARY:
-        if permission.mode is Mode.CANARY_ONLY:
-            first = min(steps[0].share, permission.canary_assets / total)
-            steps = (replace(steps[0], share=first), *steps[1:])
-    elif canary:
-        steps = (replace(steps[0], share=min(_CANARY, steps[0].share)), *steps)
+    first, rest = steps[0].share, steps[1:]
+    if canary and kind is not StrategyType.CANARY:
+        first, rest = min(_CANARY, first), steps
+    if permission.mode is Mode.CANARY_ONLY:
+        first, rest = min(first, permission.canary_assets / total), rest or steps
+    steps = (replace(steps[0], share=first), *rest)
     share = risk.batch_share
     if strategy is not None and kind in BATCHED:
         share = min(share, strategy.max_unavailable_percent / 100)

@@ -91,16 +91,28 @@ class _Seen:
     places: Mapping[str, Whereabouts]
     gone: Mapping[str, str]
     left: tuple[Candidate, ...]
+    changed: tuple[str, ...]
+    alone: bool
 
 
-def recheck(world: World, approved: Document, *, hands: Hands = NO_HANDS) -> Rechecked:
+def recheck(
+    world: World,
+    approved: Document,
+    *,
+    hands: Hands = NO_HANDS,
+    changed: Sequence[str] = (),
+    alone: bool = False,
+) -> Rechecked:
     """Compare a plan's document and context with the world as it is now.
+
+    `changed` are the assets of a canary that went first: they are not compared with their own
+    change. `alone` is whether the canary is to go by itself, and still has to be let.
 
     Raises:
         Unavailable: the lake or the policies cannot be asked; nothing may go on without them.
         Rejected: the document is no plan.
     """
-    seen = _look(world, approved)
+    seen = _look(world, approved, changed=tuple(changed), alone=alone)
     reasons = list(_basis(world, approved, seen, hands))
     reasons += _assets(seen)
     if not reasons and seen.left:
@@ -167,20 +179,23 @@ def request_again(world: World, selection: Selection, *, made_at: datetime) -> P
     )
 
 
-def _look(world: World, approved: Document) -> _Seen:
+def _look(world: World, approved: Document, *, changed: tuple[str, ...], alone: bool) -> _Seen:
     selection = selection_of(approved.content)
     keys = selection.assets
+    actions = {key: action for key, action in selection.actions.items() if key not in changed}
     knowledge = look(world, selection.tenant, {"assets": keys})
     places = whereabouts(world, selection.tenant, keys, version=knowledge.versions["inventory"])
-    gone = {key: why for key in keys if key in places and (why := places[key].gone)}
+    gone = {key: why for key in actions if key in places and (why := places[key].gone)}
     found = {asset.key: asset for asset in knowledge.candidates}
     return _Seen(
-        selection=selection,
+        selection=replace(selection, actions=actions),
         document=approved.content,
         knowledge=knowledge,
         places=places,
         gone=gone,
-        left=tuple(found[key] for key in keys if key in found and key not in gone),
+        left=tuple(found[key] for key in actions if key in found and key not in gone),
+        changed=changed,
+        alone=alone,
     )
 
 
@@ -253,7 +268,7 @@ def _remade(world: World, approved: Document, seen: _Seen, hands: Hands) -> Iter
         )
         weighed = weigh(making, actions, seen.left, seen_as=_whole(seen))
         yield from _terms(seen, weighed)
-        yield from _risk(seen.document, weighed.risk, fewer=bool(seen.gone))
+        yield from _risk(seen, weighed.risk)
 
 
 def _actions(seen: _Seen, actions: Sequence[Action]) -> Iterator[str]:
@@ -266,11 +281,16 @@ def _actions(seen: _Seen, actions: Sequence[Action]) -> Iterator[str]:
 
 
 def _whole(seen: _Seen) -> "Callable[[ChangeFacts], ChangeFacts]":
-    """The plan's own scope: assets that are gone have left the plan and the fleet alike."""
+    """The plan's own scope: assets that are gone have left the plan and the fleet alike.
+
+    So have changed ones that were replaced, until a refresh sees what took their place.
+    """
     radius = seen.document["blast_radius"]
+    places = (seen.places.get(key) for key in seen.changed)
+    gone = len(seen.gone) + sum(place is not None and bool(place.gone) for place in places)
 
     def as_approved(facts: ChangeFacts) -> ChangeFacts:
-        fleet = None if facts.fleet is None else facts.fleet + len(seen.gone)
+        fleet = None if facts.fleet is None else facts.fleet + gone
         return replace(
             facts, affected=radius["assets"], critical=radius["critical_assets"], fleet=fleet
         )
@@ -283,6 +303,9 @@ def _terms(seen: _Seen, weighed: Weighed) -> Iterator[str]:
     asked_for, need = seen.document["approvals"], weighed.need
     if weighed.rule.mode is not seen.selection.mode:
         yield f"the tenant allows no more than {weighed.rule.mode} now"
+    elif seen.alone and not weighed.permission.automatic:
+        why = "; ".join((weighed.permission.reason, *weighed.permission.blocked))
+        yield f"its canary may not go by itself now: {why}"
     if need.required and not asked_for["required"]:
         yield f"it needs approval now: {'; '.join(need.why)}"
     elif need.quorum > asked_for["quorum"]:
@@ -293,9 +316,13 @@ def _terms(seen: _Seen, weighed: Weighed) -> Iterator[str]:
         yield "its maintenance window is another one now"
 
 
-def _risk(document: Mapping[str, Any], risk: ChangeRisk, *, fewer: bool) -> Iterator[str]:
-    before = {item["factor"]: item for item in document["risk"]["factors"]}
-    may_fall = _FALL_WITH_TIME | (_FALL_WITH_FEWER if fewer else frozenset())
+def _risk(seen: _Seen, risk: ChangeRisk) -> Iterator[str]:
+    before = {item["factor"]: item for item in seen.document["risk"]["factors"]}
+    may_fall = _FALL_WITH_TIME
+    if seen.gone or seen.changed:
+        may_fall |= _FALL_WITH_FEWER
+    if seen.changed:
+        may_fall |= {Factor.SCOPE}
     for item in risk.factors:
         old = before.get(item.factor.value)
         if old is None or round(item.weight, 6) != old["weight"]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from qlrf_pipelines.domain.approval import Approved, DecisionKind, Standing, voters
+from qlrf_pipelines.domain.approval import Approved, DecisionKind, Extent, Standing, voters
 from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.estate import TenantId
@@ -112,26 +112,33 @@ def recheck_at_claim(world: World, record: Record, *, hands: Hands = NO_HANDS) -
         Refused: the policies deny that it runs now, or deny the fresh plan.
         Unavailable: the lake or the policies cannot be asked.
     """
-    if record.task.requirement.unattended and record.task.state is TaskState.AWAITING_APPROVAL:
-        record = let_go(world, record.task.tenant, record.task.id)
-    if not _may_start(record, standing_of(world, record), now=world.clock.now()):
+    task = record.task
+    if task.requirement.unattended is not None and task.state is TaskState.AWAITING_APPROVAL:
+        record = let_go(world, task.tenant, task.id)
+    standing = standing_of(world, record)
+    if not _may_start(record, standing, now=world.clock.now()):
         return _as_it_is(record)
-    came = recheck(world, record.document, hands=hands)
+    extent = standing.extent if isinstance(standing, Approved) else Extent.WHOLE
+    alone = extent is Extent.CANARY
+    came = recheck(world, record.document, hands=hands, alone=alone)
+    part = extent.value if alone else ""
     if isinstance(came, Changed):
-        note(world, record, came)
+        note(world, record, came, of=part)
         proposal = _anew(world, record, hands)
         if proposal is None:
             return _nothing_left(world, record, "; ".join(came.reasons))
         return Looked(proposal=proposal, record=record)
     if isinstance(came, Shrunk) and came.all_gone:
-        note(world, record, came)
+        note(world, record, came, of=part)
         return _nothing_left(world, record, "every asset of it is gone")
-    gate = last_word(world, record)
-    note(world, record, came, gate)
+    gate = last_word(world, record, extent=extent)
+    note(world, record, came, gate, of=part)
     if gate is not None and gate.result is Result.DENIED:
+        what = f"The canary of task {task.id}" if alone else f"Task {task.id}"
+        instead = " or once people approve all of it" if alone else ""
         raise Refused(
-            f"Task {record.task.id} must not run now: {'; '.join(gate.reasons)}. It stays approved"
-            " until its approval expires; run it again once that is mended."
+            f"{what} must not run now: {'; '.join(gate.reasons)}. It stays approved"
+            f" until its approval expires; run it again once that is mended{instead}."
         )
     return _as_it_is(record, left_out=came.gone if isinstance(came, Shrunk) else {})
 
@@ -211,19 +218,22 @@ def _nothing_left(world: World, record: Record, why: str) -> Looked:
     return _as_it_is(world.tasks.get(task.tenant, task.id))
 
 
-def last_word(world: World, record: Record) -> Gate | None:
-    """What the policies say right before it runs; nobody asks where the platform runs nothing."""
+def last_word(world: World, record: Record, *, extent: Extent = Extent.WHOLE) -> Gate | None:
+    """What the policies say right before so much of it runs.
+
+    Nobody asks where the platform runs nothing.
+    """
     if carried_out_by_people(record.document.content):
         return None
     return executing_gate(
         world.policy,
         record.document.content,
-        _facts(world, record),
+        _facts(world, record, extent),
         bundle=record.document.context.get("policy_bundle", ""),
     )
 
 
-def _facts(world: World, record: Record) -> dict[str, Any]:
+def _facts(world: World, record: Record, extent: Extent) -> dict[str, Any]:
     """What the platform knows at the last moment; the recheck just walked through the plan."""
     task = record.task
     roles = record.document.content["approvals"]["roles"]
@@ -231,7 +241,7 @@ def _facts(world: World, record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "now": iso(world.clock.now()),
         "approvals": [{"person": who, "role": _as_listed(role, roles)} for who, role in said],
-        "extent": "whole",
+        "extent": extent.value,
         "simulation_completed": True,
     }
     for one in record.current:
@@ -246,9 +256,13 @@ def _as_listed(role: Role, roles: list[str]) -> str:
     return (held[-1] if held else role).value
 
 
-def note(world: World, record: Record, came: Rechecked, gate: Gate | None = None) -> None:
-    """Keep as evidence what was found at the moment the approval was used."""
+def note(
+    world: World, record: Record, came: Rechecked, gate: Gate | None = None, *, of: str = ""
+) -> None:
+    """Keep as evidence what was found at the moment the approval was used; `of` names a part."""
     found: dict[str, Any] = {"digest": record.task.digest, "found": type(came).__name__.lower()}
+    if of:
+        found["of"] = of
     if isinstance(came, Shrunk):
         found["gone"] = dict(came.gone)
     if isinstance(came, Changed):

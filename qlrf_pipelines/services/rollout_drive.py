@@ -31,6 +31,7 @@ from qlrf_pipelines.domain.rollout_rules import (
 )
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.rollout_move import Mover
+from qlrf_pipelines.services.rollout_rest import asks, heed, is_asked, release
 from qlrf_pipelines.services.rollout_seat import Seat
 from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, follow, lock_name
 from qlrf_pipelines.services.rollout_watch import Says, look
@@ -102,24 +103,44 @@ class _Driver:
 
     def run(self) -> Rollout:
         """Until it ends, waits for a human, or waits for long."""
-        seat = self.seat
         while not self.parked:
-            follow(seat.world, seat.rollout)
-            state = seat.rollout.state
-            if state is RolloutState.WATCHING:
-                self._watch()
-            elif state in ENDED:
+            self._heed()
+            follow(self.seat.world, self.seat.rollout)
+            if self.seat.rollout.state in ENDED:
                 self.mover.move()
                 return self._over()
-            elif state in WAITS_FOR_HUMAN:
-                self.mover.move()
-                if seat.rollout.state is state and not seat.told(seat.hold):
-                    return seat.rollout
-            elif self._window_is_open():
-                self.mover.move()
-                if seat.rollout.state is state:
-                    self._after()
-        return seat.rollout
+            if not self._step():
+                break
+        return self.seat.rollout
+
+    def _step(self) -> bool:
+        """What the state asks for; False if it waits for a human, and none spoke."""
+        seat, state = self.seat, self.seat.rollout.state
+        if state is RolloutState.AWAITING_APPROVAL:
+            return self._released()
+        if state is RolloutState.WATCHING:
+            self._watch()
+        elif state in WAITS_FOR_HUMAN:
+            self.mover.move()
+            return seat.rollout.state is not state or seat.told(seat.hold)
+        elif self._window_is_open():
+            self.mover.move()
+            if seat.rollout.state is state:
+                self._after()
+        return True
+
+    def _heed(self) -> None:
+        """Take a canary back if the rest of its plan was refused meanwhile."""
+        if self.seat.rollout.bound is not None:
+            heed(self.seat.world, self.seat.rollout)
+            self.seat.refresh(always=True)
+
+    def _released(self) -> bool:
+        """Go on with the rest if people have approved it; whether anything changed."""
+        seat = self.seat
+        release(seat.world, seat.rollout, holder=seat.rollout.holder)
+        seat.refresh(always=True)
+        return seat.rollout.state is not RolloutState.AWAITING_APPROVAL
 
     def _window_is_open(self) -> bool:
         """Whether something may be begun now; if not, wait for the window or ask a human."""
@@ -182,7 +203,7 @@ class _Driver:
             seat.turn(*on_trip(seat.plan, came.reason))
         elif came.says is Says.HOLD:
             self._hold(came.reason)
-        elif phase.asks and not seat.plan.auto_promote:
+        elif phase.asks and not seat.plan.auto_promote and not is_asked(seat.world, seat.rollout):
             self._hold(f"{came.reason} and passed; promote it to go on")
         else:
             self._next_phase(rows, came.reason)
@@ -194,7 +215,12 @@ class _Driver:
         """On to the next phase; after the last one it is over, and how is said as it is."""
         seat, rollout = self.seat, self.seat.rollout
         broken = unfinished(rows)
-        if rollout.phase + 1 < len(seat.plan.phases):
+        if rollout.bound is not None and rollout.phase >= rollout.bound:
+            failed = failures(rows)
+            wrong = f"; {len(failed)} assets failed" if failed else ""
+            said = f"{why}{wrong}; {asks(seat.world, rollout)}"
+            seat.turn(RolloutEvent.ASKED, said, watch_since=rollout.watch_since)
+        elif rollout.phase + 1 < len(seat.plan.phases):
             through = let_through(rows, rollout.phase)
             seat.turn(RolloutEvent.WATCHED, why, phase=rollout.phase + 1, rows=through)
         elif not broken:

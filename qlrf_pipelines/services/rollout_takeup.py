@@ -4,6 +4,7 @@ Nothing was changed yet, so what the approval relied upon is looked at once more
 holds, the rollout begins under the same claim; if not, the task ends, and says why.
 """
 
+from qlrf_pipelines.domain.approval import Extent
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import Rollout
@@ -15,6 +16,7 @@ from qlrf_pipelines.services.plan_gates import Result
 from qlrf_pipelines.services.recheck import Changed, Shrunk, recheck
 from qlrf_pipelines.services.remediation import carried_out_by_people, last_word, note
 from qlrf_pipelines.services.rollout_history import hands_of
+from qlrf_pipelines.services.rollout_rest import refusal
 from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, lock_name
 from qlrf_pipelines.services.rollouts import begin_or_fail
 
@@ -49,17 +51,23 @@ def take_up(world: World, tenant: TenantId, task: str, *, holder: str) -> Rollou
 
 
 def _begun(world: World, record: Record, claim: Claim, holder: str) -> Rollout | None:
-    came = recheck(world, record.document, hands=hands_of(world))
+    no = refusal(record, now=world.clock.now())
+    if no:
+        _ended(world, record, TaskState.CANCELLED, no, by=holder)
+        return None
+    alone = claim.extent is Extent.CANARY
+    part = claim.extent.value if alone else ""
+    came = recheck(world, record.document, hands=hands_of(world), alone=alone)
     if isinstance(came, Changed):
-        note(world, record, came)
+        note(world, record, came, of=part)
         _ended(world, record, TaskState.FAILED, "; ".join(came.reasons), by=holder)
         return None
     if isinstance(came, Shrunk) and came.all_gone:
-        note(world, record, came)
+        note(world, record, came, of=part)
         _ended(world, record, TaskState.CANCELLED, "every asset is gone", by=holder)
         return None
-    gate = last_word(world, record)
-    note(world, record, came, gate)
+    gate = last_word(world, record, extent=claim.extent)
+    note(world, record, came, gate, of=part)
     if gate is not None and gate.result is Result.DENIED:
         why = f"it must not run now: {'; '.join(gate.reasons)}"
         _ended(world, record, TaskState.FAILED, why, by=holder)

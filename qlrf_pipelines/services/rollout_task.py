@@ -17,6 +17,7 @@ _TASK: Mapping[RolloutState, TaskState] = {
     RolloutState.ROLLING_BACK: TaskState.EXECUTING,
     RolloutState.PAUSED: TaskState.PAUSED,
     RolloutState.HELD: TaskState.PAUSED,
+    RolloutState.AWAITING_APPROVAL: TaskState.PAUSED,
     RolloutState.STUCK: TaskState.PAUSED,
     RolloutState.COMPLETED: TaskState.COMPLETED,
     RolloutState.ROLLED_BACK: TaskState.ROLLED_BACK,
@@ -28,6 +29,13 @@ _TASK: Mapping[RolloutState, TaskState] = {
 def lock_name(tenant: TenantId, rollout: str) -> str:
     """The lock whoever begins or drives a rollout holds while it lives; gone with its process."""
     return f"rollout:{tenant}:{rollout}"
+
+
+def how_to_approve(rollout: Rollout) -> str:
+    """The command by which somebody approves the plan of a rollout."""
+    return (
+        f"qlrf tasks approve {rollout.id} --tenant {rollout.tenant} --digest {rollout.digest[:12]}"
+    )
 
 
 def follow(world: World, rollout: Rollout) -> None:

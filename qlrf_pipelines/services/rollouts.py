@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from qlrf_pipelines.domain.approval import Conditions, DecisionKind
+from qlrf_pipelines.domain.approval import Conditions, Extent
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.operations import target_of
@@ -27,8 +27,14 @@ from qlrf_pipelines.domain.rollout_plan import RolloutPlan, read_plan
 from qlrf_pipelines.domain.rollout_rules import begins_again_at, tally, tried_again
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.approvers import approvers, claimed_extent
 from qlrf_pipelines.services.claims import finish, require_claim
-from qlrf_pipelines.services.rollout_task import LOCK_SECONDS, follow, lock_name
+from qlrf_pipelines.services.rollout_task import (
+    LOCK_SECONDS,
+    follow,
+    how_to_approve,
+    lock_name,
+)
 
 _LOOKS = 20
 Taken = tuple[Rollout, tuple[AssetRow, ...]]
@@ -56,6 +62,7 @@ def begin(
         )
     now = world.clock.now()
     rows = tuple(_skipped(row, skipped) for row in plan.rows)
+    extent = claimed_extent(record)
     rollout = Rollout(
         tenant=task.tenant,
         id=task.id,
@@ -65,16 +72,17 @@ def begin(
         total=len(plan.assets),
         started_at=now,
         changed_at=now,
+        bound=plan.canary_phase if extent is Extent.CANARY else None,
         max_batch=conditions.max_batch,
         not_before=conditions.not_before,
         not_after=conditions.not_after,
     )
-    yes = (DecisionKind.APPROVE, DecisionKind.BREAK_GLASS)
     facts = {
         "plan": plan.id,
         "assets": len(plan.assets),
         "skipped": dict(skipped),
-        "approved_by": [one.by for one in record.current if one.kind in yes],
+        "approved_by": approvers(record, extent),
+        **({"extent": extent.value} if extent is Extent.CANARY else {}),
         "document": dict(record.document.content),
     }
     return world.rollouts.open(
@@ -107,7 +115,7 @@ def begin_claimed(
         Rejected: the document is no plan.
     """
     with world.locks.hold([lock_name(tenant, task)], wait_seconds=LOCK_SECONDS):
-        record = require_claim(world, tenant, task, digest=digest, holder=holder)
+        record = require_claim(world, tenant, task, digest=digest, holder=holder, canary=True)
         return begin_or_fail(world, record, conditions, skipped=skipped, by=holder)
 
 
@@ -166,7 +174,8 @@ def promote(
     """Let the phase pass that is watched or held, whatever its watch says.
 
     Raises:
-        Refused: nothing waits to pass, an asset is unknown, or this person may not.
+        Refused: nothing waits to pass, an asset is unknown, this person may not, or it waits for
+            people to approve the rest of its plan, which is another thing.
     """
 
     def let(found: Rollout, rows: Sequence[AssetRow]) -> Taken:
@@ -270,6 +279,7 @@ def _say(
         raise Refused(f"{by} is {role}: rollouts are steered by engineers and admins.")
     for _ in range(_LOOKS):
         seen = world.rollouts.get(tenant, rollout)
+        _for_people(seen, event)
         rows = world.rollouts.rows(tenant, rollout)
         words = _Words(event=event, by=by, role=role, reason=reason, change=change, rows=rows)
         after = world.rollouts.amend(tenant, rollout, partial(words.step, world, seen))
@@ -277,6 +287,16 @@ def _say(
             follow(world, after)
             return _given_back(world, after) if after.state in ENDED else after
     raise Refused(f"Rollout {rollout} took a step whenever it was looked at; say it again.")
+
+
+def _for_people(rollout: Rollout, event: RolloutEvent) -> None:
+    """What waits for the approval of its plan goes on by that, and by nothing else."""
+    passes = event in (RolloutEvent.PROMOTED, RolloutEvent.RESUMED)
+    if passes and rollout.state is RolloutState.AWAITING_APPROVAL:
+        raise Refused(
+            f"Rollout {rollout.id}: its canary went by itself, and the rest of its plan goes on "
+            f"once people have approved it: {how_to_approve(rollout)}"
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from qlrf_pipelines.domain.approval import DAY, NO_CONDITIONS, Conditions, Requirement
+from qlrf_pipelines.domain.approval import DAY, NO_CONDITIONS, Conditions, Extent, Requirement
+from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Role
@@ -20,7 +21,8 @@ PLAN_TAG, POLICY_TAG, ENVIRONMENT_TAG = "qlrf/plan", "qlrf/policy", "qlrf/enviro
 def submit_plan(world: World, planned: Planned) -> Task:
     """Ask people to approve exactly this plan; the same plan again is the same task.
 
-    A plan no gate wants people for is approved at once, in the platform's name.
+    A plan no gate wants people for is approved at once, in the platform's name; so is the canary
+    of one whose mode lets it go first.
 
     Raises:
         Refused: a gate denies it, or its window has closed.
@@ -40,7 +42,8 @@ def submit_plan(world: World, planned: Planned) -> Task:
         launch=Launch(job=JOB, tags=tags_of(planned)),
         key=open_key(world, tenant, plan_key(planned)),
     )
-    return task if plan.approval else let_go(world, tenant, task.id).task
+    alone = task.requirement.unattended is not None
+    return let_go(world, tenant, task.id).task if alone else task
 
 
 def refuse_denied(planned: Planned) -> None:
@@ -62,7 +65,12 @@ def requirement_of(planned: Planned, *, now: datetime) -> Requirement:
     plan, window = planned.plan, planned.plan.window
     if window is not None and window.closes_at <= now:
         raise Refused(f"The window of plan {planned.document['id']} has closed; plan it anew.")
-    expires = now + planning_terms.approval_timeout(planned.policy)
+    alone = alone_to(planned)
+    begins = now
+    if alone is Extent.CANARY and window is not None:
+        # People are asked about the rest of something they can see: not before it can be out.
+        begins = max(now, window.opens_at)
+    expires = begins + planning_terms.approval_timeout(planned.policy)
     only_admins = bool(plan.roles) and set(plan.roles) == {Role.ADMIN.value}
     limits = (
         NO_CONDITIONS
@@ -75,8 +83,24 @@ def requirement_of(planned: Planned, *, now: datetime) -> Requirement:
         quorum=max(1, plan.quorum),
         role=Role.ADMIN if only_admins else Role.ENGINEER,
         limits=limits,
-        unattended=not plan.approval,
+        unattended=alone,
     )
+
+
+def alone_to(planned: Planned) -> Extent | None:
+    """How far a plan may go without people: all of it, its canary, or not at all.
+
+    A canary is judged before the rest: with nothing behind it, or larger than the tenant lets go by
+    itself, it waits for people like everything else.
+    """
+    plan, allowed = planned.plan, planned.permission
+    if not plan.approval:
+        return Extent.WHOLE
+    if plan.mode is not Mode.CANARY_ONLY or not allowed.automatic or len(plan.phases) < 2:
+        return None
+    first = plan.phases[0]
+    small = len(first.actions) <= allowed.canary_assets
+    return Extent.CANARY if first.canary and small else None
 
 
 def tags_of(planned: Planned) -> dict[str, str]:

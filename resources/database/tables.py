@@ -96,6 +96,7 @@ TASK_CLAIM = sa.Table(
     sa.Column("stage", sa.Text, primary_key=True),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("extent", sa.Text, nullable=False),
 )
 
 # Names of tenants and nothing else of theirs: whom a sensor has to look at, one tenant at a time.
@@ -130,6 +131,7 @@ ROLLOUT = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     # Tells whether a step whose commit got no answer was kept.
     sa.Column("mark", sa.Text, nullable=False),
+    sa.Column("bound", sa.Integer, nullable=True),
 )
 
 ROLLOUT_ASSET = sa.Table(

@@ -7,13 +7,19 @@ from typing import Any
 
 import rfc8785
 
-from qlrf_pipelines.domain.approval import Conditions, Decision, DecisionKind, Requirement
+from qlrf_pipelines.domain.approval import (
+    Conditions,
+    Decision,
+    DecisionKind,
+    Extent,
+    Requirement,
+)
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.roles import Role
-from qlrf_pipelines.domain.task_steps import conditions_facts
-from qlrf_pipelines.domain.tasks import Claim, Document, Launch, Task, TaskState
+from qlrf_pipelines.domain.task_facts import conditions_facts
+from qlrf_pipelines.domain.tasks import Claim, Document, Launch, Task, TaskState, unattended_facts
 from resources.database.ledger import number
 
 Row = Mapping[str, Any]
@@ -145,6 +151,7 @@ def claim_row(tenant: TenantId, task: str, claim: Claim) -> dict[str, Any]:
         "stage": claim.stage,
         "holder": claim.holder,
         "claimed_at": claim.claimed_at,
+        "extent": claim.extent.value,
     }
 
 
@@ -155,6 +162,7 @@ def claim_of(row: Row) -> Claim:
         stage=row["stage"],
         holder=row["holder"],
         claimed_at=row["claimed_at"].astimezone(UTC),
+        extent=Extent(row["extent"]),
     )
 
 
@@ -173,7 +181,7 @@ def _requirement_text(need: Requirement) -> str:
             "remind_every": need.remind_every.total_seconds(),
             "break_glass": need.break_glass,
             "limits": conditions_facts(need.limits),
-            "unattended": need.unattended,
+            **unattended_facts(need),
         }
     )
 
@@ -189,8 +197,15 @@ def _requirement(text: str) -> Requirement:
         remind_every=timedelta(seconds=found["remind_every"]),
         break_glass=found["break_glass"],
         limits=_limits(found.get("limits") or {}),
-        unattended=found.get("unattended", False),
+        unattended=_unattended(found.get("unattended", False)),
     )
+
+
+def _unattended(found: bool | str) -> Extent | None:
+    """Rows kept before a canary could go alone say only whether all of it may."""
+    if isinstance(found, str):
+        return Extent(found)
+    return Extent.WHOLE if found else None
 
 
 def _limits(found: Mapping[str, Any]) -> Conditions:

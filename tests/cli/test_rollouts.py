@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qlrf_pipelines.cli.rollouts import group
+from qlrf_pipelines.cli.tasks import group as task_group
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.operations import Progress, Status
-from tests.services.rollout_house import Hands, House, phase, plan
+from tests.services.rollout_house import Hands, House, goes_alone, phase, plan
 
 Qlrf = Callable[..., Result]
 ANN = ("--as", "ann", "--role", "engineer")
@@ -177,3 +178,64 @@ def test_what_takes_something_away_wants_a_reason(postgres: Any, house: House) -
         assert result.exit_code == 2
         assert "--reason" in result.stderr
     assert house.now.state == "watching"
+
+
+@pytest.fixture
+def alone(postgres: Any) -> House:
+    """A rollout whose canary went by itself, and waits for people."""
+    from resources.database.ledger import SqlLedger
+    from resources.database.rollouts import SqlRollouts
+    from resources.database.sessions import Sessions
+    from resources.database.tasks import SqlTasks
+
+    sessions = Sessions(postgres.settings)
+    made = House(
+        goes_alone(phase("canary", [["i-1"]], wait=60), phase("wave-1", [["i-2"]], wait=0)),
+        Hands(["i-1", "i-2"]),
+        alone=True,
+        tasks=SqlTasks(sessions),
+        ledger=SqlLedger(sessions),
+        rollouts=SqlRollouts(sessions),
+    )
+    made.begin()
+    made.drive(hold_seconds=0)
+    made.clock.advance(minutes=2)
+    made.drive(hold_seconds=0)
+    return made
+
+
+def test_a_canary_that_went_by_itself_says_how_its_rest_is_approved(
+    qlrf: Qlrf, alone: House
+) -> None:
+    named = f"{alone.id} --tenant acme --digest {alone.record.task.digest[:12]}"
+
+    shown = qlrf("show", alone.id).stdout
+
+    assert "AWAITING_APPROVAL" in shown
+    assert f"qlrf tasks approve {named}" in shown
+    assert f"qlrf tasks reject {named}" in shown
+    assert facts(qlrf("list", "--json"))[0]["extent"] == "canary"
+    for verb in ("promote", "resume"):
+        with pytest.raises(Refused, match="qlrf tasks approve"):
+            qlrf(verb, alone.id, *WHY, *ANN)
+
+
+def test_the_task_of_such_a_canary_says_what_went_and_what_is_asked(
+    postgres: Any, alone: House
+) -> None:
+    def tasks(*arguments: str) -> str:
+        result = CliRunner().invoke(task_group, arguments, obj=postgres.settings)
+        assert result.exception is None, result.exception
+        return result.stdout + result.stderr
+
+    assert "canary by itself, rest 0 of 1" in tasks("list")
+    shown = tasks("show", alone.id)
+    assert "nobody for its canary, which goes by itself; for the rest 1 of role engineer" in shown
+    assert "its canary goes by itself, approved by autonomy:canary_only" in shown
+    assert f"qlrf tasks approve {alone.id}" in shown
+    assert "Its canary is carried out by run run-1" in shown
+
+    said = ("--digest", alone.record.task.digest[:12], *WHY, *ANN)
+    assert "Its canary is brought back" in tasks("reject", alone.id, *said)
+
+    assert alone.now.state.value == "rolling_back"

@@ -13,6 +13,7 @@ from qlrf_pipelines.domain.approval import (
     Conditions,
     DecisionKind,
     Expired,
+    Extent,
     Pending,
     Rejected,
     Revoked,
@@ -272,7 +273,7 @@ def test_the_platform_approves_only_what_asks_for_nobody():
     word = said("approve", "autonomy:full_auto", role=Role.VIEWER)
 
     assert isinstance(come(word), Pending)
-    came = come(word, requirement=need(unattended=True))
+    came = come(word, requirement=need(unattended=Extent.WHOLE))
     assert isinstance(came, Approved)
     assert came.by == ("autonomy:full_auto",)
 
@@ -284,13 +285,13 @@ def test_the_platform_says_nothing_else_of_any_weight(kind, role, own):
 
     assert isinstance(come(word), Pending)
     if kind is not DecisionKind.APPROVE:
-        assert isinstance(come(word, requirement=need(unattended=True)), Pending)
+        assert isinstance(come(word, requirement=need(unattended=Extent.WHOLE)), Pending)
 
 
 def test_people_stop_what_the_platform_let_go():
     words = (said("approve", "autonomy:full_auto"), said("revoke", "bob", number=2))
 
-    assert isinstance(come(*words, requirement=need(unattended=True)), Revoked)
+    assert isinstance(come(*words, requirement=need(unattended=Extent.WHOLE)), Revoked)
 
 
 def test_voters_are_people_with_the_role_that_gives_their_word_weight():
@@ -304,4 +305,6 @@ def test_voters_are_people_with_the_role_that_gives_their_word_weight():
     found = voters(need(quorum=2), words, requester="rita")
 
     assert set(found) == {("dan", Role.ENGINEER), ("bob", Role.ADMIN)}
-    assert voters(need(unattended=True), [said("approve", "autonomy:x")], requester="r") == ()
+    assert (
+        voters(need(unattended=Extent.WHOLE), [said("approve", "autonomy:x")], requester="r") == ()
+    )

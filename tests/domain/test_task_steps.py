@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain import task_steps
-from qlrf_pipelines.domain.approval import Approved, Conditions, Expired
+from qlrf_pipelines.domain import task_clock, task_steps
+from qlrf_pipelines.domain.approval import Approved, Conditions, Expired, Extent
 from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.tasks import Amendment, Claim, Record, TaskState
@@ -57,7 +57,7 @@ def test_what_started_is_neither_revoked_nor_expired():
 
     with pytest.raises(Refused, match="come too late"):
         say(running, "revoke", hours=3)
-    assert task_steps.on_time(running, now=NOON + timedelta(days=9)) is None
+    assert task_clock.on_time(running, now=NOON + timedelta(days=9)) is None
 
 
 def test_a_second_stage_of_the_same_digest_goes_on_under_the_same_approval():
@@ -142,7 +142,7 @@ FREE = {"approvals": {"required": False}, "autonomy": {"mode": "full_auto"}}
 )
 def test_a_document_that_does_not_say_that_nobody_is_needed_needs_somebody(content):
     with pytest.raises(Rejected, match="asks for people"):
-        record(content=content, requirement=need(unattended=True))
+        record(content=content, requirement=need(unattended=Extent.WHOLE))
 
     asked = record(content=content)
     with pytest.raises(Refused):
@@ -150,7 +150,7 @@ def test_a_document_that_does_not_say_that_nobody_is_needed_needs_somebody(conte
 
 
 def test_the_platform_approves_under_the_mode_the_document_names_and_no_other():
-    asked = record(content=FREE, requirement=need(unattended=True))
+    asked = record(content=FREE, requirement=need(unattended=Extent.WHOLE))
 
     with pytest.raises(Refused, match="is nobody"):
         say(asked, by="autonomy:risk_based", role=Role.VIEWER)
@@ -163,7 +163,10 @@ def test_the_platform_approves_under_the_mode_the_document_names_and_no_other():
 def test_whether_anybody_is_asked_is_part_of_the_digest():
     asked = record(content=FREE)
 
-    assert record(content=FREE, requirement=need(unattended=True)).task.digest != asked.task.digest
+    assert (
+        record(content=FREE, requirement=need(unattended=Extent.WHOLE)).task.digest
+        != asked.task.digest
+    )
 
 
 def test_a_window_of_the_request_keeps_an_approval_from_being_ready():

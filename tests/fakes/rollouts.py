@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from qlrf_pipelines.domain.approval import Extent
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import DRIVEN, ENDED, AssetRow, Change, Rollout, RolloutState
+from qlrf_pipelines.domain.tasks import Record
 from qlrf_pipelines.ports.rollouts import Rollouts
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.tasks import FakeTasks
@@ -44,6 +46,24 @@ class FakeRollouts(Rollouts):
         claims = {one.digest for one in record.claims}
         if record.task.state != "executing" or rollout.digest not in claims:
             raise Refused(f"digest {rollout.digest[:12]} of task {rollout.id} is claimed by no run")
+        if rollout.bound is None:
+            self._claimed_whole(record, rollout)
+
+    def _claimed_whole(self, record: Record, rollout: Rollout) -> None:
+        claims = {(one.digest, one.extent) for one in record.claims}
+        if (rollout.digest, Extent.WHOLE) not in claims:
+            raise Refused(f"no more of task {rollout.id} is claimed than its canary")
+
+    def _within_bounds(self, before: Rollout, after: Rollout) -> None:
+        """What the database refuses, whoever asks."""
+        if after.bound is not None and after.phase > after.bound:
+            raise Refused(f"rollout {after.id} stays within its bound")
+        if after.bound == before.bound:
+            return
+        if after.bound is not None:
+            raise Refused(f"the bound of rollout {after.id} is lifted or stays")
+        if self.tasks is not None:
+            self._claimed_whole(self.tasks.get(after.tenant, after.id), after)
 
     def get(self, tenant: TenantId, rollout: str) -> Rollout:
         if (tenant, rollout) not in self.kept:
@@ -67,7 +87,10 @@ class FakeRollouts(Rollouts):
             if attempt is not None and found.attempt != attempt:
                 raise Refused(f"Rollout {rollout} is driven by attempt {found.attempt} now.")
             taken = step(found)
-            return found if taken is None else self._keep(tenant, taken)
+            if taken is None:
+                return found
+            self._within_bounds(found, taken.rollout)
+            return self._keep(tenant, taken)
 
     def list(
         self,

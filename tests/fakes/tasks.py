@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from qlrf_pipelines.domain.approval import DecisionKind, Extent, by_itself
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.tasks import Amendment, Document, Record, Task, TaskState
+from qlrf_pipelines.domain.tasks import Amendment, Claim, Document, Record, Task, TaskState
 from qlrf_pipelines.ports.tasks import Tasks
 from tests.fakes.ledger import FakeLedger
 
@@ -53,6 +54,8 @@ class FakeTasks(Tasks):
         held = {(one.digest, one.stage) for one in claims}
         if any((one.digest, one.stage) in held for one in taken.claims):
             raise Refused(f"Task {taken.task.id} is claimed already.")
+        if before is not None:
+            _of_people(before, taken.claims)
         self.ledger.append({tenant: taken.entries})
         head = self.ledger.head(tenant)
         assert head is not None
@@ -125,3 +128,14 @@ class FakeTasks(Tasks):
 
     def _of(self, tenant: TenantId) -> Sequence[Task]:
         return [record.task for (owner, _), record in self.kept.items() if owner == tenant]
+
+
+def _of_people(before: Record, claims: Sequence[Claim]) -> None:
+    """What the database refuses, whoever asks: more than a canary without a person's word."""
+    if before.task.requirement.unattended is not Extent.CANARY:
+        return
+    yes = (DecisionKind.APPROVE, DecisionKind.BREAK_GLASS)
+    said = [d for d in before.current if d.kind in yes and not by_itself(d.by)]
+    for one in claims:
+        if one.extent is Extent.WHOLE and one.digest not in {d.digest for d in said}:
+            raise Refused(f"nobody approved more of task {before.task.id} than its canary")

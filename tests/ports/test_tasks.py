@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qlrf_pipelines.domain import task_steps
-from qlrf_pipelines.domain.approval import Conditions, DecisionKind
+from qlrf_pipelines.domain.approval import Conditions, DecisionKind, Extent
 from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused
 from qlrf_pipelines.domain.evidence import verify_chain
 from qlrf_pipelines.domain.roles import Role
@@ -61,7 +61,7 @@ def test_a_task_is_found_as_it_was_kept(tasks):
 
 def test_what_a_request_limits_and_whether_it_asks_anybody_is_kept(tasks):
     limits = Conditions(not_before=NOON + timedelta(hours=1), not_after=None, max_batch=3)
-    asked = need(limits=limits, unattended=True)
+    asked = need(limits=limits, unattended=Extent.WHOLE)
     free = {"approvals": {"required": False}, "autonomy": {"mode": "full_auto"}}
 
     tasks.submit(ACME, first(content=free, requirement=asked))

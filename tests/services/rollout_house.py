@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from qlrf_pipelines.domain.approval import Conditions, DecisionKind
+from qlrf_pipelines.domain.approval import Conditions, DecisionKind, Extent, Requirement
 from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.estate import Connector, Estate, Tenant, TenantId
 from qlrf_pipelines.domain.operations import (
@@ -22,6 +22,7 @@ from qlrf_pipelines.domain.operations import (
 )
 from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.rollout import AssetRow, Rollout
+from qlrf_pipelines.domain.tasks import Task
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.executors import Executor, Operator
 from qlrf_pipelines.ports.world import World
@@ -188,10 +189,14 @@ def plan(*phases: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 class House:
-    """A world in which one plan is approved and claimed; time passes when somebody waits."""
+    """A world in which one plan is approved and claimed; time passes when somebody waits.
+
+    With `alone` it is the platform that approved it, and its canary only.
+    """
 
     def __init__(self, document: dict[str, Any], hands: Hands, **parts: Any) -> None:
         self.hands = hands
+        self.alone = bool(parts.pop("alone", False))
         self.clock = FakeClock()
         home = Connector(tenant=ACME, name="main", platform=Platform.AWS)
         tenant = Tenant(
@@ -211,6 +216,9 @@ class House:
             world.rollouts.on_wait = lambda seconds: self.clock.advance(seconds=seconds)
 
     def claimed(self, document: dict[str, Any]) -> Any:
+        # Commands look at such a house by the machine's own clock.
+        ends = self.world.clock.now() + timedelta(days=4000 if self.alone else 1)
+        extent = Extent.CANARY if self.alone else None
         task = approvals.submit_task(
             self.world,
             ACME,
@@ -218,8 +226,17 @@ class House:
             title="Replace some machines",
             document=document,
             requested_by="rita",
+            requirement=Requirement(expires_at=ends, unattended=extent),
         )
         self.world.tasks.get(ACME, task.id)
+        if self.alone:
+            approvals.let_go(self.world, ACME, task.id)
+        else:
+            self.approve(task)
+        claims.claim(self.world, ACME, task.id, digest=task.digest, holder="run-1")
+        return self.world.tasks.get(ACME, task.id)
+
+    def approve(self, task: Task) -> None:
         approvals.decide(
             self.world,
             ACME,
@@ -229,8 +246,6 @@ class House:
             by="ann",
             role=Role.ENGINEER,
         )
-        claims.claim(self.world, ACME, task.id, digest=task.digest, holder="run-1")
-        return self.world.tasks.get(ACME, task.id)
 
     @property
     def id(self) -> str:
@@ -266,6 +281,12 @@ class House:
 
     def facts(self) -> list[str]:
         return [entry.kind for entry in self.world.ledger.entries(ACME)]
+
+
+def goes_alone(*phases: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """A plan under canary_only, of which people approve the rest."""
+    asks = {"approvals": {"required": True}, "autonomy": {"mode": "canary_only"}}
+    return plan(*phases, **asks, **parts)
 
 
 def as_engineer(**parts: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain.approval import Requirement
+from qlrf_pipelines.domain.approval import Extent, Requirement
 from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.domain.messages import Message
 from qlrf_pipelines.domain.notifications import NoteState
@@ -281,7 +281,7 @@ def test_what_ran_out_of_time_says_what_was_missing(kind: str, says: str) -> Non
 def test_what_goes_without_people_asks_nobody_and_is_still_told() -> None:
     gate = Gate()
     content = PLAN | {"approvals": {"required": False}, "autonomy": {"mode": "full_auto"}}
-    task = gate.ask(content, requirement=need(unattended=True))
+    task = gate.ask(content, requirement=need(unattended=Extent.WHOLE))
     approvals.let_go(gate.world, ACME, task.id)
 
     (message,) = gate.told()
