@@ -178,14 +178,19 @@ def executors(settings: Settings) -> "Executors":
     """Whoever can change assets, by platform; an SDK is loaded when one is first asked to."""
     from qlrf_pipelines.domain.vocabulary import Platform
     from resources.clouds.aws.executor import AwsExecutor
+    from resources.clouds.kubernetes.executor import KubernetesExecutor
     from resources.secrets import Secrets
 
+    secrets = Secrets(os.environ)  # noqa: TID251  as in clouds()
     return {
         Platform.AWS: AwsExecutor(
-            secrets=Secrets(os.environ),  # noqa: TID251  as in clouds()
+            secrets=secrets,
             max_attempts=settings.aws_max_attempts,
             read_timeout=settings.read_timeout,
-        )
+        ),
+        Platform.KUBERNETES: KubernetesExecutor(
+            secrets=secrets, clock=clock(), timeout=settings.read_timeout
+        ),
     }
 
 

@@ -90,7 +90,7 @@ class KubeApiserver:
 
     @functools.cache  # noqa: B019  one server per test run
     def _pool(self) -> urllib3.PoolManager:
-        return urllib3.PoolManager(ca_certs=str(self.trust), retries=False)
+        return urllib3.PoolManager(ca_certs=str(self.trust), retries=False, maxsize=4)
 
     def _serve(self, name: str, *options: str) -> None:
         program = shutil.which(name) or str(PEERS / name)
@@ -125,13 +125,18 @@ class KubeApiserver:
         return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs)
 
 
+def need_programs(*names: str, missing: str = MISSING) -> None:
+    """Without its programs a test is skipped, or failed where peers are required."""
+    if not all(shutil.which(name) or (PEERS / name).is_file() for name in names):
+        if os.environ.get("QLRF_REQUIRE_PEERS"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
 @functools.cache
 def kube_apiserver() -> KubeApiserver:
     """The one API server of this test run; without its programs the test is skipped, or failed."""
-    if not all(shutil.which(n) or (PEERS / n).is_file() for n in ("etcd", "kube-apiserver")):
-        if os.environ.get("QLRF_REQUIRE_PEERS"):
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+    need_programs("etcd", "kube-apiserver")
     made = KubeApiserver()
     atexit.register(made.stop)
     return made

@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from resources.clouds.kubernetes.pod_exec import Ran
 
 _GROUPS = {
+    "daemonsets": "apis/apps/v1",
     "deployments": "apis/apps/v1",
+    "endpointslices": "apis/discovery.k8s.io/v1",
+    "horizontalpodautoscalers": "apis/autoscaling/v2",
+    "replicasets": "apis/apps/v1",
     "statefulsets": "apis/apps/v1",
     "networkpolicies": "apis/networking.k8s.io/v1",
     "pods": "api/v1",
     "services": "api/v1",
 }
 _MERGE = "application/merge-patch+json"
+_PARTS = "application/json-patch+json"
 _PAGE = 200
+# As many as a rollout changes at once: connections beyond it would be made anew each time.
+_AT_ONCE = 20
 
 
 class KubernetesCalls:
@@ -37,6 +44,7 @@ class KubernetesCalls:
         self._pool = urllib3.PoolManager(
             cert_reqs="CERT_REQUIRED",
             ca_certs=place.trust,
+            maxsize=_AT_ONCE,
             timeout=urllib3.Timeout(connect=min(10, timeout), read=timeout),
             retries=False,
         )
@@ -71,6 +79,21 @@ class KubernetesCalls:
         if status == 404:
             raise Refused(f"{self._what('PATCH', path)}: there is no such object; correct it.")
 
+    def put(self, path: str, version: str, parts: Mapping[str, object]) -> None:
+        """Put parts, by JSON pointer, into an object as it was read at a version; all or none.
+
+        Raises:
+            Unavailable: somebody changed it since.
+            Refused: there is no such object, or the server does not take it.
+        """
+        steps: list[Object] = [
+            {"op": "add", "path": pointer, "value": value} for pointer, value in parts.items()
+        ]
+        guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+        status, _ = self._ask("PATCH", path, body=[guard, *steps], kind=_PARTS)
+        if status == 404:
+            raise Refused(f"{self._what('PATCH', path)}: there is no such object; correct it.")
+
     def create(self, kind: str, item: Object) -> bool:
         """Make an object; False if one of that name is there."""
         status, _ = self._ask("POST", kind, body=item)
@@ -79,6 +102,16 @@ class KubernetesCalls:
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is removed."""
         self._ask("DELETE", path)
+
+    def remove(self, path: str, uid: str, *, owned_first: bool = False) -> None:
+        """Remove exactly this object; what it owns goes before it, or after it.
+
+        Raises:
+            Unavailable: another one has its name by now.
+        """
+        policy = "Foreground" if owned_first else "Background"
+        exactly = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
+        self._ask("DELETE", path, body=exactly)
 
     def run(
         self, pod: str, container: str, words: Sequence[str], *, seconds: float
@@ -100,7 +133,7 @@ class KubernetesCalls:
         method: str,
         path: str,
         *,
-        body: Object | None = None,
+        body: Object | list[Object] | None = None,
         kind: str = "application/json",
         fields: Mapping[str, str] | None = None,
     ) -> tuple[int, Object]:
