@@ -6,10 +6,16 @@ from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.ports.executors import Operator
 from qlrf_pipelines.services import rollouts
 from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor
-from tests.resources.aws.two_sides import all_at, fronted, marks, sides, state, traffic
+from tests.resources.aws.two_sides import (
+    TIMED_OUT,
+    all_at,
+    fronted,
+    marks,
+    sides,
+    state,
+    traffic,
+)
 from tests.services.rollout_house import ACME, Hands, House, as_engineer, plan, two_sides
-
-TIMED_OUT = ("unhealthy", "Target.Timeout", "Request timed out")
 
 
 class OverMoto(Hands):

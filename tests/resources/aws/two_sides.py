@@ -9,6 +9,7 @@ from tests.fakes.moto_aws import MotoAws
 from tests.resources.aws.machines import USER_DATA, carry_out, described, operation, tags, target
 
 STARTED = {"operation": str(OperationKind.START_BESIDE)}
+TIMED_OUT = ("unhealthy", "Target.Timeout", "Request timed out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,3 +148,16 @@ def sides(moto: MotoAws, machine: Fronted) -> list[str]:
         Filters=[{"Name": "tag:qlrf:replaces", "Values": [machine.id]}]
     )
     return [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
+
+
+def new_side(moto: MotoAws, machine: Fronted) -> str:
+    (found,) = sides(moto, machine)
+    return found
+
+
+def traffic_of_groups(moto: MotoAws, machine: Fronted) -> list[str]:
+    """Everybody in any of its groups."""
+    found = (
+        moto.client("elbv2").describe_target_health(TargetGroupArn=arn) for arn in machine.groups
+    )
+    return [d["Target"]["Id"] for each in found for d in each["TargetHealthDescriptions"]]
