@@ -16,6 +16,8 @@ from qlrf_pipelines.domain.vocabulary import Platform
 ROLLBACK, RESTORE_SNAPSHOT = "rollback", "restore-snapshot"
 # A parameter: the token of an operation's first try, before which the asset was as captured.
 FIRST_TRY = "first_try"
+# A tag of the side of an asset that has no traffic, for whoever chooses assets by tags.
+IDLE = "qlrf:idle"
 # A parameter of a switch: the id of the new side, as starting it beside the old one said.
 NEW_SIDE = "new_side"
 

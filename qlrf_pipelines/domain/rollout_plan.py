@@ -76,7 +76,7 @@ class PhasePlan:
     """One phase: its batches of assets, then a time to watch, with what is watched.
 
     After a `preview` its assets stand by, each with a new side that has no traffic; the phase after
-    it has no batches of its own, and switches them.
+    it, the `switch`, has no batches of its own. Whoever let the preview pass has been asked.
     """
 
     name: str
@@ -86,11 +86,12 @@ class PhasePlan:
     triggers: tuple[Trigger, ...]
     metrics: tuple[Mapping[str, Any], ...]
     preview: bool = False
+    switch: bool = False
 
     @property
     def asks(self) -> bool:
         """Whether a human lets it pass, unless the policy says that it may pass by itself."""
-        return self.canary or self.preview
+        return self.preview or (self.canary and not self.switch)
 
     @property
     def size(self) -> int:
@@ -250,7 +251,7 @@ def _phases(phase: Mapping[str, Any]) -> tuple[PhasePlan, ...]:
         triggers=own,
         metrics=(),
     )
-    return preview, replace(switch, batches=())
+    return preview, replace(switch, batches=(), switch=True)
 
 
 def _work(

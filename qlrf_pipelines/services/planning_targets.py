@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import semver
 
 from qlrf_pipelines.domain.change_risk import ChangeSize
-from qlrf_pipelines.domain.operations import RESTORE_SNAPSHOT, ROLLBACK
+from qlrf_pipelines.domain.operations import IDLE, RESTORE_SNAPSHOT, ROLLBACK
 from qlrf_pipelines.domain.patching import (
     BATCHED,
     PatchPolicy,
@@ -157,6 +157,8 @@ def _image_action(
         return "" if asset.verdict in _FINE else f"{asset.verdict}: {asset.reason}"
     if not asset.fresh:
         return _NOT_SEEN
+    if asset.tags.get(IDLE):
+        return "it is the side without traffic of another change; finish that, or end it yourself"
     if source.family is not None and asset.family not in (None, source.family):
         return ""
     family = source.family if asset.family is None else asset.family

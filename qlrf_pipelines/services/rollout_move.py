@@ -27,9 +27,8 @@ from qlrf_pipelines.domain.rollout import (
 from qlrf_pipelines.domain.rollout_plan import FAILURE_PHASE
 from qlrf_pipelines.domain.rollout_rules import on_trip, to_begin, to_undo, tripped, window_says
 from qlrf_pipelines.services.rollout_seat import LISTEN_SECONDS, Seat
-from qlrf_pipelines.services.rollout_work import Outcome, Work
+from qlrf_pipelines.services.rollout_work import LONGEST, Outcome, Work
 
-_ROUNDS = 120
 _NAP = timedelta(seconds=30)
 _NO = (Status.FAILED, Status.UNKNOWN)
 _BAD = (AssetEvent.FAILED, AssetEvent.LOST, AssetEvent.NOT_UNDONE)
@@ -169,15 +168,15 @@ class Mover:
         state = self.seat.rollout.state
         left = [row for row in self.seat.rows.values() if self.work.keeps_something(row)]
         wrong: dict[str, str] = {}
-        for _ in range(_ROUNDS):
+        until = self.seat.now() + LONGEST
+        while left and self.seat.now() < until:
             said = list(zip(left, self.pool.map(self.work.let_go, left), strict=True))
             self._renamed([(row, p.asset_id) for row, p in said if p.asset_id])
             wrong |= {row.asset: p.detail for row, p in said if p.status in _NO}
             going = [(row, p) for row, p in said if p.status is Status.RUNNING]
             left = [row for row, _ in going]
-            if not left:
-                break
-            self.seat.told(timedelta(seconds=max(p.poll_seconds for _, p in going)))
+            if left:
+                self.seat.told(timedelta(seconds=max(1.0, *(p.poll_seconds for _, p in going))))
             if self.seat.rollout.state is not state:
                 return ""
         wrong |= {row.asset: "it takes too long" for row in left}

@@ -60,6 +60,35 @@ def test_promoted_all_of_them_take_the_traffic_and_the_old_sides_are_let_go_at_t
     assert {row.now_id for row in house.rows().values()} == set(hands.beside.values())
 
 
+def test_who_let_a_canary_be_switched_to_is_not_asked_again_after_the_switch() -> None:
+    first, rest = two_sides("canary", [NAMES[:1]]), two_sides("wave-1", [NAMES[1:]])
+    house, hands = house_of(first, rest)
+    house.go()
+
+    held = promoted(house)
+
+    assert "wave-1 preview" in held.reason
+    assert hands.served_by_new() == {"i-1"}
+
+
+def test_old_sides_that_take_long_to_be_let_go_are_waited_for() -> None:
+    house, hands = house_of(strategy=GOES_ON)
+    asked: list[str] = []
+
+    def slow(operation: Operation) -> Progress | None:
+        if operation.kind is not OperationKind.FINALISE:
+            return None
+        asked.append(operation.target.id)
+        going = asked.count(operation.target.id) < 300
+        return Progress(status=Status.RUNNING, detail="slowly", poll_seconds=10) if going else None
+
+    hands.script = slow
+    ended = house.go()
+
+    assert ended.state == "completed"
+    assert "still there" not in ended.reason
+
+
 def test_a_policy_may_let_a_good_preview_pass_by_itself() -> None:
     house, hands = house_of(strategy=GOES_ON)
 

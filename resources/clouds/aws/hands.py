@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qlrf_pipelines.domain.errors import NotFound, Truncated
+from qlrf_pipelines.domain.operations import IDLE as IDLE
 
 if TYPE_CHECKING:
     from resources.clouds.aws.connection import Connection
@@ -14,7 +15,6 @@ OPERATION = "qlrf:operation"
 REPLACES = "qlrf:replaces"
 REPLACED_BY = "qlrf:replaced-by"
 BESIDE = "qlrf:beside"
-IDLE = "qlrf:idle"
 RETAINED = "qlrf:retained"
 PATCHED = "qlrf:patched"
 CLAIM = "qlrf:claim"
