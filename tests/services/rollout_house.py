@@ -194,9 +194,11 @@ class House:
     With `alone` it is the platform that approved it, and its canary only.
     """
 
+    alone = False
+
     def __init__(self, document: dict[str, Any], hands: Hands, **parts: Any) -> None:
         self.hands = hands
-        self.alone = bool(parts.pop("alone", False))
+        self.alone = bool(parts.pop("alone", self.alone))
         self.clock = FakeClock()
         home = Connector(tenant=ACME, name="main", platform=Platform.AWS)
         tenant = Tenant(
