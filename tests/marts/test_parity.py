@@ -22,6 +22,8 @@ MARTS = (
     "fct_drills",
     "fct_drill_phases",
     "agg_resilience",
+    "fct_patch_sla",
+    "agg_patch_sla",
 )
 
 
