@@ -1,5 +1,7 @@
 """Whether patch policies are kept: every promise of each on every live asset it may be about."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from assets_defs.checks import as_dicts
@@ -44,7 +46,7 @@ def patch_state_known(
     return warning(rows, good="It is known how every promise stands.", noun="promises")
 
 
-def broken_promises(world: World, tenants: list[TenantId], status: SlaStatus) -> Rows:
+def broken_promises(world: World, tenants: Sequence[TenantId], status: SlaStatus) -> Rows:
     """The promises of these tenants that stand so on any active asset, on how many, since when."""
     if not tenants:
         return []
