@@ -24,8 +24,8 @@ from qlrf_pipelines.ports.warehouse import Warehouse
 from qlrf_pipelines.settings import Settings
 
 _LISTED = (SlaStatus.BREACHED, SlaStatus.BREACHING, SlaStatus.DUE)
-_COLUMNS = ("tenant", "asset_key", "name", "environment", "policy", "severity", "measured_by")
-_COLUMNS += ("missing", "since", "due_at", "within_seconds", "reason", "as_of")
+_COLUMNS = ["tenant", "asset_key", "name", "environment", "policy", "severity", "measured_by"]
+_COLUMNS += ["missing", "since", "due_at", "within_seconds", "reason", "as_of"]
 _SHOWN = ["tenant", "name", "environment", "policy", "severity", "status", "missing", "since"]
 _SHOWN += ["due_at", "left", "reason"]
 _STANDS = ["tenant", "policy", "severity", "within", "assets", "met", "due", "breaching"]

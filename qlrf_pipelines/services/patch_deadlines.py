@@ -66,7 +66,7 @@ def deadlines(world: World, plan: Plan) -> Deadlines | None:
     if plan.policy is None:
         return None
     assets = [action.asset for action in plan.actions]
-    return _standing(world, plan.tenant, policy=plan.policy, assets=assets)
+    return _standing(world, TenantId(plan.tenant), policy=plan.policy, assets=assets)
 
 
 def _standing(world: World, tenant: TenantId, *, policy: str, assets: Sequence[str]) -> Deadlines:
