@@ -1,223 +1,38 @@
 """Judging a fleet's patch SLA says of every asset what the rule says of one, and remembers."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import cycle, product
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qlrf_pipelines.domain.estate import DriftRule, Estate, TenantId
-from qlrf_pipelines.domain.patch_sla import (
-    LACKING_VERDICTS,
-    PatchFacts,
-    Promise,
-    Standing,
-    concerns,
-    judge,
-    promises_of,
-)
-from qlrf_pipelines.domain.patching import (
-    PatchPolicy,
-    PatchSelector,
-    PatchSla,
-    PatchSource,
-    SourceType,
-)
-from qlrf_pipelines.domain.vocabulary import (
-    COVERED_VERDICTS,
-    AssetState,
-    DriftVerdict,
-    Environment,
-    Platform,
-    Severity,
-)
+from qlrf_pipelines.domain.estate import Estate, TenantId
+from qlrf_pipelines.domain.patch_sla import LACKING_VERDICTS, SCAN_LASTS, Measure, concerns
+from qlrf_pipelines.domain.patching import PatchPolicy, PatchSla, PatchSource, SourceType
+from qlrf_pipelines.domain.vocabulary import COVERED_VERDICTS, DriftVerdict, Severity
 from qlrf_pipelines.services.patch_sla import judge_patch_sla
 from qlrf_pipelines.services.planning_facts import look
 from qlrf_pipelines.services.planning_targets import selected
-from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.clock import NOON
 from tests.fakes.drifted import policy
 from tests.fakes.estate import FakeEstate
 from tests.fakes.fleet import asset, store, tenant
 from tests.fakes.lake import FakeLake
 from tests.fakes.world import fake_world
+from tests.services.patch_fleets import (
+    EVERYONE,
+    TENANTS,
+    Row,
+    estates,
+    expected,
+    facts_of,
+    fleets,
+    in_order,
+    judged,
+)
 
-Row = dict[str, Any]
-TENANTS = ("acme", "globex")
-HOURS = {"acme": 24, "globex": 6}
 VENDOR = PatchSource(type=SourceType.OS_VENDOR, severity=(Severity.CRITICAL,))
-EVERYONE = PatchSelector()
-
-
-def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), values, values, values)
-
-
-ages = st.sampled_from([timedelta(hours=h) for h in (-1, 0, 5, 7, 25, 75, 168, 200)])
-moments = ages.map(lambda age: NOON - age)
-counts = optional(st.sampled_from([0, 0, 3]))
-tags = st.dictionaries(st.sampled_from(["team", "ring"]), st.sampled_from(["a", "b"]))
-facts = st.fixed_dictionaries(
-    {
-        "owner": st.sampled_from(TENANTS),
-        "platform": optional(st.sampled_from(["aws", "azure"])),
-        "region": optional(st.sampled_from(["us-east-1", "eu-west-1"])),
-        "environment": optional(st.sampled_from([str(e) for e in Environment])),
-        "state": optional(st.sampled_from([str(s) for s in AssetState])),
-        "last_seen": optional(moments),
-        "patch_scanned_at": optional(moments),
-        "patches_missing": counts,
-        "patches_failed": counts,
-        "patches_critical_missing": counts,
-        "patches_security_missing": counts,
-        "tags": optional(tags.map(lambda found: sorted(found.items()))),
-        "tombstoned_at": st.sampled_from([None, None, None, NOON]),
-    }
-)
-drifts = optional(
-    st.fixed_dictionaries(
-        {
-            "family": optional(st.sampled_from(["base", "db"])),
-            "drift_verdict": st.sampled_from([str(v) for v in DriftVerdict]),
-            "drifted_since": optional(moments),
-        }
-    )
-)
-selectors = st.builds(
-    PatchSelector,
-    platforms=st.lists(st.sampled_from([Platform.AWS, Platform.AZURE]), max_size=1).map(tuple),
-    environments=st.lists(st.sampled_from(Environment), max_size=3, unique=True).map(tuple),
-    regions=st.lists(st.just("us-east-1"), max_size=1).map(tuple),
-    families=st.lists(st.just("base"), max_size=1).map(tuple),
-    tags=tags,
-    exclude_tags=tags,
-    exclude_assets=st.lists(st.sampled_from(["i-0", "aws:111122223333:us-east-1:i-1"])).map(tuple),
-)
-severities = st.lists(st.sampled_from(Severity), min_size=1, unique=True).map(tuple)
-sources = st.builds(
-    PatchSource,
-    type=st.sampled_from(SourceType),
-    family=optional(st.just("base")),
-    severity=severities,
-    classifications=st.sampled_from([("security",), ("security", "bugfix")]),
-)
-slas = st.dictionaries(
-    st.sampled_from(Severity),
-    st.sampled_from([timedelta(), timedelta(hours=100), timedelta(days=9), timedelta(days=99_999)]),
-).map(lambda given: PatchSla(patch_within={**PatchSla().patch_within, **given}))
-policies = st.builds(
-    lambda selector, source, sla, name, owner: policy(
-        name=name, tenant=owner, selector=selector, source=source, sla=sla
-    ),
-    st.one_of(st.just(EVERYONE), selectors),
-    sources,
-    slas,
-    st.sampled_from(["one", "two", "three"]),
-    optional(st.sampled_from(TENANTS)),
-)
-
-
-@st.composite
-def estates(draw: st.DrawFn) -> Estate:
-    found = draw(st.lists(policies, max_size=4, unique_by=lambda p: (p.name, p.tenant)))
-    tenants = [tenant(name, drift=DriftRule(stale_after_hours=HOURS[name])) for name in TENANTS]
-    return Estate(tenants=tuple(tenants), patches=tuple(found))
-
-
-@st.composite
-def fleets(draw: st.DrawFn) -> dict[str, list[Row]]:
-    found = draw(st.lists(facts, max_size=8))
-    fleet = [asset(f"i-{number}", **given) for number, given in enumerate(found)]
-    rows: dict[str, list[Row]] = {"inventory": fleet, "drift": [], "patch_sla": []}
-    for row in fleet:
-        key = {"tenant": row["tenant"], "asset_key": row["asset_key"]}
-        drift = draw(drifts)
-        if drift is not None:
-            rows["drift"].append(key | drift)
-        for name in draw(st.lists(st.sampled_from(["critical_patches", "drift"]), max_size=2)):
-            before = {"policy": "old", "measured_by": name, "since": draw(optional(moments))}
-            rows["patch_sla"].append(key | before)
-    return rows
-
-
-def judged(
-    rows: Mapping[str, list[Row]], estate: Estate, lake: FakeLake | None = None, **how: Any
-) -> FakeLake:
-    lake = lake or FakeLake()
-    clock = FakeClock(how.pop("now", NOON))
-    world = fake_world(lake=lake, estate=FakeEstate(estate), clock=clock)
-    for name, found in rows.items():
-        store(lake, name, found, *TENANTS)
-    judge_patch_sla(world, estate.tenants, **how)
-    return lake
-
-
-def facts_of(row: Row, rows: Mapping[str, list[Row]]) -> PatchFacts:
-    drift = next((r for r in rows["drift"] if r["asset_key"] == row["asset_key"]), {})
-    return PatchFacts(
-        key=row["asset_key"],
-        id=row["asset_id"],
-        platform=row["platform"] and Platform(row["platform"]),
-        region=row["region"],
-        environment=row["environment"] and Environment(row["environment"]),
-        family=drift.get("family"),
-        tags=None if row["tags"] is None else dict(row["tags"]),
-        state=row["state"] and AssetState(row["state"]),
-        last_seen=row["last_seen"],
-        scanned_at=row["patch_scanned_at"],
-        critical=row["patches_critical_missing"],
-        security=row["patches_security_missing"],
-        missing=row["patches_missing"],
-        failed=row["patches_failed"],
-        verdict=drift.get("drift_verdict") and DriftVerdict(drift["drift_verdict"]),
-        drifted_since=drift.get("drifted_since"),
-    )
-
-
-def expected(rows: Mapping[str, list[Row]], estate: Estate) -> list[Row]:
-    found = []
-    for row in rows["inventory"]:
-        known = facts_of(row, rows)
-        for item in estate.patches_of(TenantId(row["tenant"])):
-            if row["tombstoned_at"] is not None or not concerns(item, known):
-                continue
-            for promise in promises_of(item):
-                before = [
-                    r["since"]
-                    for r in rows["patch_sla"]
-                    if (r["asset_key"], r["measured_by"]) == (known.key, promise.measure)
-                ]
-                standing = judge(
-                    known,
-                    promise,
-                    stale_after_hours=HOURS[row["tenant"]],
-                    now=NOON,
-                    since=min((since for since in before if since is not None), default=None),
-                )
-                found.append(as_row(row, item, promise, standing))
-    return found
-
-
-def as_row(row: Row, item: PatchPolicy, promise: Promise, standing: Standing) -> Row:
-    return {
-        "tenant": row["tenant"],
-        "asset_key": row["asset_key"],
-        "policy": item.name,
-        "severity": str(promise.severity),
-        "measured_by": str(promise.measure),
-        "active": row["state"] in (None, "running", "pending"),
-        "status": str(standing.status),
-        "missing": standing.missing,
-        "since": standing.since,
-        "within_seconds": int(promise.within.total_seconds()),
-        "due_at": standing.due_at,
-        "reason": standing.reason,
-        "as_of": NOON,
-    }
-
-
-def in_order(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(rows, key=lambda row: (row["asset_key"], row["policy"], row["severity"]))
 
 
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
@@ -248,6 +63,59 @@ def test_where_everything_is_known_a_promise_is_about_what_the_planner_selects(
                 if item.source.family is None:
                     mine = concerns(item, known[candidate.key])
                     assert mine == selected(candidate, item.selector)
+
+
+INSTANT = timedelta(microseconds=1)
+QUARTER_LEFT = NOON - timedelta(hours=75)  # of the hundred that critical patches may take
+
+
+def edge_assets() -> list[Row]:
+    """Every combination of counts, seen and scanned on both sides of every limit."""
+    counts = (None, 0, 2)
+    seen = (None, NOON - timedelta(hours=24) - INSTANT, NOON - timedelta(hours=24), NOON)
+    scanned = (None, NOON + INSTANT, NOON, NOON - SCAN_LASTS, NOON - SCAN_LASTS - INSTANT)
+    found = product(counts, counts, counts, seen, scanned)
+    return [
+        asset(
+            f"i-{number}",
+            patches_critical_missing=critical,
+            patches_security_missing=critical,
+            patches_missing=missing,
+            patches_failed=failed,
+            last_seen=last_seen,
+            patch_scanned_at=scanned_at,
+            tombstoned_at=None,
+        )
+        for number, (critical, missing, failed, last_seen, scanned_at) in enumerate(found)
+    ]
+
+
+def test_both_sides_of_every_limit_are_judged_as_the_rule_judges_them() -> None:
+    assets = edge_assets()
+    late = NOON - timedelta(hours=100)
+    begun = (None, QUARTER_LEFT, QUARTER_LEFT - INSTANT, late, late + INSTANT, NOON)
+    # Of lengths without a common part, so that everything meets everything.
+    befores = cycle([*product(begun, Measure)][:23])
+    drifts = cycle([*product([None, *DriftVerdict], begun), (DriftVerdict.BEHIND, late)])
+    rows: dict[str, list[Row]] = {"inventory": assets, "drift": [], "patch_sla": []}
+    for row, (verdict, since), (before, measure) in zip(assets, drifts, befores, strict=False):
+        key = {"tenant": "acme", "asset_key": row["asset_key"]}
+        rows["drift"].append(key | {"drift_verdict": verdict, "drifted_since": since})
+        rows["patch_sla"].append(key | {"policy": "x", "measured_by": measure, "since": before})
+    hundred = PatchSla(patch_within=dict.fromkeys(Severity, timedelta(hours=100)))
+    every = PatchSource(type=SourceType.OS_VENDOR, severity=tuple(Severity))
+    estate = Estate(
+        tenants=tuple(tenant(name) for name in TENANTS),
+        patches=(
+            policy(name="vendor", selector=EVERYONE, source=every, sla=hundred),
+            policy(name="image", selector=EVERYONE, sla=hundred),
+        ),
+    )
+
+    found = in_order(judged(rows, estate).rows("patch_sla"))
+
+    assert found == in_order(expected(rows, estate))
+    assert len({(row["measured_by"], row["status"]) for row in found}) == 20
 
 
 def fleet_of(*assets: Row, **drift: Any) -> dict[str, list[Row]]:
