@@ -6,6 +6,7 @@ from assets_defs.steps import OWNERS
 
 _EXTERNAL = {
     "tenants": "The tenants the estate declares.",
+    "patch_promises": "What the estate's patch policies promise, per severity.",
     "controls": "The controls shipped with the platform.",
     "control_frameworks": "Which requirements of which framework a control serves.",
     "requirements": "The requirements of the frameworks.",

@@ -8,6 +8,7 @@ from qlrf_pipelines.domain import datasets
 from qlrf_pipelines.domain.datasets import Dataset
 from qlrf_pipelines.domain.drills import Outcome, Phase
 from qlrf_pipelines.domain.measurement import Verdict
+from qlrf_pipelines.domain.patch_sla import Measure, SlaStatus
 from qlrf_pipelines.domain.recovery_plans import DrillType
 from qlrf_pipelines.domain.resilience import NO_DATA, SCOPE_TYPES, Readiness
 from qlrf_pipelines.domain.vocabulary import (
@@ -21,6 +22,7 @@ from qlrf_pipelines.domain.vocabulary import (
     Platform,
     Resolution,
     RiskLevel,
+    Severity,
 )
 
 KEYS_UNIQUE = "keys_unique"
@@ -122,6 +124,18 @@ QUALITIES: tuple[Quality, ...] = (
         words={"risk_level": _words(RiskLevel)},
         times=("as_of",),
         ranges={"risk_score": _SCORE, "exposure_factor": _SCORE, "noncompliance_factor": _SCORE},
+    ),
+    Quality(
+        asset="patch_sla",
+        dataset=datasets.PATCH_SLA,
+        filled=("asset_key", "policy", "severity", "active", "status", "within_seconds", "reason"),
+        words={
+            "severity": _words(Severity),
+            "measured_by": _words(Measure),
+            "status": _words(SlaStatus),
+        },
+        # due_at lies in the future, as it should.
+        times=("since", "as_of"),
     ),
     Quality(
         asset="drills",

@@ -16,7 +16,7 @@ PER_TENANT = 1000
 SIZES = (100, 1000)
 MOST_SECONDS = 0.2
 MOST_GROWTH = 1.25
-STEPS = ("golden_images", "drift", "compliance", "risk")
+STEPS = ("golden_images", "drift", "compliance", "risk", "patch_sla")
 
 
 def measure() -> list[dict]:

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets_defs import compliance, drift, golden_images, inventory, resilience, risk
+from assets_defs import (
+    compliance,
+    drift,
+    golden_images,
+    inventory,
+    patch_sla,
+    resilience,
+    risk,
+)
 from assets_defs.checks import quality_checks
 from assets_defs.contracts import CONTRACTS
 from assets_defs.limits import Limits
 from assets_defs.marts import marts_assets
 from assets_defs.observation import OBSERVATION_CHECKS
+from assets_defs.patch_sla import PATCH_CHECKS
 from assets_defs.recovery_checks import RECOVERY_CHECKS
 from qlrf_pipelines import wiring
 from qlrf_pipelines.jobs.approved_change import approved_change
@@ -49,12 +58,13 @@ def build(world: World, manifest: Path, *, settings: Settings | None = None) -> 
             drift.drift,
             compliance.compliance,
             risk.risk,
+            patch_sla.patch_sla,
             resilience.drills,
             resilience.resilience,
             marts_assets(manifest),
             *CONTRACTS,
         ],
-        asset_checks=[*quality_checks(), *OBSERVATION_CHECKS, *RECOVERY_CHECKS],
+        asset_checks=[*quality_checks(), *OBSERVATION_CHECKS, *PATCH_CHECKS, *RECOVERY_CHECKS],
         jobs=[refresh, lake_upkeep, rollout, dr_return, *GATED_JOBS],
         schedules=[
             refresh_schedule(cron=chosen.refresh_cron, batch=chosen.refresh_batch),

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "drift": ("qlrf_pipelines.cli.marts", "Show coverage per scope, or drifted assets."),
     "compliance": ("qlrf_pipelines.cli.marts", "Show frameworks, or results per control."),
     "risk": ("qlrf_pipelines.cli.marts", "Show the riskiest assets and why."),
+    "patches": ("qlrf_pipelines.cli.patches", "Show what patch policies promised and is due."),
     "resilience": ("qlrf_pipelines.cli.resilience", "Show what is proven to survive a lost site."),
     "scopes": (
         "qlrf_pipelines.cli.scopes",

@@ -1,7 +1,7 @@
 """`qlrf plan`: what would change, on which assets, in which steps, and what the gates say of it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from qlrf_pipelines.ports.world import World
+    from qlrf_pipelines.services.patch_deadlines import Deadlines
     from qlrf_pipelines.services.planning import Planned, Planning
     from qlrf_pipelines.services.planning_request import PlanRequest
 
@@ -83,6 +84,7 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     approve; once they have, it is carried out as a rollout.
     """
     from qlrf_pipelines import wiring
+    from qlrf_pipelines.services.patch_deadlines import deadlines
     from qlrf_pipelines.services.planning import make_plans
     from qlrf_pipelines.services.rollout_history import hands_of
 
@@ -99,10 +101,11 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     if given["out"] is not None:
         _write(given["out"], [dict(item.document) for item in planning.plans])
     tasks = _submit(world, planning) if given["submit"] else {}
+    promised = {item.digest: deadlines(world, item.plan) for item in planning.plans}
     if given["as_json"]:
-        emit_json(_facts(planning, tasks))
+        emit_json(_facts(planning, tasks, promised))
     else:
-        _show(planning, tasks)
+        _show(planning, tasks, promised)
     for reason in (reason for item in planning.plans for reason in item.denials):
         say(f"Denied by {reason}")
     return 1 if not planning.plans or any(item.denied for item in planning.plans) else 0
@@ -151,7 +154,11 @@ def _submit(world: "World", planning: "Planning") -> dict[str, dict[str, str]]:
     return made
 
 
-def _facts(planning: "Planning", tasks: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _facts(
+    planning: "Planning",
+    tasks: dict[str, dict[str, str]],
+    promised: "Mapping[str, Deadlines | None]",
+) -> dict[str, Any]:
     return {
         "plans": [
             {
@@ -162,6 +169,7 @@ def _facts(planning: "Planning", tasks: dict[str, dict[str, str]]) -> dict[str, 
                 "needs_approval": item.plan.approval,
                 "actions": [_action(action) for action in item.plan.actions],
                 "snapshot": dict(item.versions),
+                "promised": _promised(promised[item.digest]),
                 "task": tasks.get(item.digest),
             }
             for item in planning.plans
@@ -170,13 +178,21 @@ def _facts(planning: "Planning", tasks: dict[str, dict[str, str]]) -> dict[str, 
     }
 
 
+def _promised(found: "Deadlines | None") -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
+
+
 def _action(action: Any) -> dict[str, str]:  # noqa: ANN401  an Action; its why is not in the plan
     return {"asset": action.asset, "name": action.name, "why": action.why}
 
 
-def _show(planning: "Planning", tasks: dict[str, dict[str, str]]) -> None:
+def _show(
+    planning: "Planning",
+    tasks: dict[str, dict[str, str]],
+    promised: "Mapping[str, Deadlines | None]",
+) -> None:
     for item in planning.plans:
-        click.echo(plan_text(item))
+        click.echo(plan_text(item, promised=promised[item.digest]))
         task = tasks.get(item.digest)
         if task is not None:
             _say_task(item, task)

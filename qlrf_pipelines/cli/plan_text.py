@@ -8,6 +8,7 @@ from qlrf_pipelines.cli.texts import plain_cell, plain_table
 from qlrf_pipelines.domain.plans import NO_EXECUTOR, STRATEGY
 
 if TYPE_CHECKING:
+    from qlrf_pipelines.services.patch_deadlines import Deadlines
     from qlrf_pipelines.services.planning import Planned
     from qlrf_pipelines.services.planning_targets import Skipped
 
@@ -15,14 +16,33 @@ _MOST = 20
 Rows = Sequence[Mapping[str, Any]]
 
 
-def plan_text(item: "Planned") -> str:
-    """Everything that matters of one plan, the most important first."""
+def plan_text(item: "Planned", *, promised: "Deadlines | None" = None) -> str:
+    """Everything that matters of one plan, the most important first.
+
+    `promised` changes with mere time, so it is told beside the document, not in it.
+    """
     why = {action.asset: action.why for action in item.plan.actions}
     head = (
         f"Plan {item.document['id']}  {plain_cell(item.plan.summary)}",
         f"  digest   {item.digest}",
+        *_promises(promised),
     )
     return "\n".join([*head, *document_lines(item.document, item.context, why=why)]) + "\n"
+
+
+def _promises(found: "Deadlines | None") -> Iterator[str]:
+    if found is None:
+        return
+    stands = {
+        "breached": found.breached,
+        "breaching": found.breaching,
+        "due": found.due,
+        "met": found.met,
+        "unknown": found.unknown,
+    }
+    counted = ", ".join(f"{number} {word}" for word, number in stands.items() if number)
+    due = "" if found.first_due_at is None else f"; first due {plain_cell(found.first_due_at)}"
+    yield f"  promised {counted} of {found.assets} assets{due}"
 
 
 def skipped_text(skipped: Sequence["Skipped"]) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "GOLDEN_IMAGES",
     "INVENTORY",
     "INVENTORY_CHANGES",
+    "PATCH_SLA",
     "PORTS",
     "RESILIENCE",
     "RISK",
@@ -250,6 +251,33 @@ RISK = Dataset(
     ),
 )
 
+PATCH_SLA = Dataset(
+    name="patch_sla",
+    grain="one row per live asset, patch policy that may be about it, and severity it promises",
+    key=("asset_key", "policy", "severity"),
+    schema=_columns(
+        tenant=(pa.string(), "The tenant the row belongs to."),
+        asset_key=(pa.string(), "The asset."),
+        policy=(pa.string(), "The patch policy."),
+        severity=(pa.string(), "critical, high, medium or low; of a golden image its strictest."),
+        measured_by=(
+            pa.string(),
+            "What tells it: critical_patches, security_patches, patches (of any kind) or drift.",
+        ),
+        active=(pa.bool_(), "Whether it counts: running or pending."),
+        status=(pa.string(), "met, due, breaching, breached or unknown."),
+        missing=(pa.int32(), "Patches missing; null if unknown or measured by drift."),
+        since=(
+            TIME,
+            "When it was first seen without proof of being patched, without a break; null if met.",
+        ),
+        within_seconds=(pa.int64(), "How long the policy allows."),
+        due_at=(TIME, "since and what the policy allows; null if met."),
+        reason=(pa.string(), "The status in one sentence."),
+        as_of=(TIME, "When it was judged."),
+    ),
+)
+
 VULNERABILITIES = Dataset(
     name="vulnerabilities",
     grain="one row per asset of a tenant that connected a vulnerability feed",
@@ -274,6 +302,7 @@ DATASETS: Mapping[str, Dataset] = {
         DRIFT_DAILY,
         CONTROL_RESULTS,
         RISK,
+        PATCH_SLA,
         VULNERABILITIES,
         DRILLS,
         DRILL_PHASES,

@@ -9,6 +9,7 @@ import pyarrow as pa
 from qlrf_pipelines.domain.compliance import Control, Framework
 from qlrf_pipelines.domain.datasets import DATASETS
 from qlrf_pipelines.domain.estate import Estate, TenantId
+from qlrf_pipelines.domain.patch_sla import promises_of
 from qlrf_pipelines.ports.controls import ControlStore
 from qlrf_pipelines.ports.estate import EstateStore
 from qlrf_pipelines.ports.lake import Lake
@@ -28,6 +29,7 @@ _FLAT: dict[str, str] = {
     "golden_images": "* REPLACE (array_to_string(environments, ', ') AS environments, "
     "CASE WHEN coordinates IS NOT NULL THEN to_json(coordinates)::VARCHAR END AS coordinates)",
     "risk": "* REPLACE (array_to_string(not_assessed, ', ') AS not_assessed)",
+    "patch_sla": "*",
     "scopes": "*",
     "drift": "*",
     "drift_daily": "*",
@@ -48,6 +50,15 @@ _TENANTS = pa.schema(
         ("default_grace_days", pa.float64()),
         ("vanish_share", pa.float64()),
         ("vanish_min", pa.int32()),
+    ]
+)
+_PROMISES = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("policy", pa.string()),
+        ("severity", pa.string()),
+        ("measured_by", pa.string()),
+        ("within_seconds", pa.int64()),
     ]
 )
 _CONTROLS = pa.schema(
@@ -99,9 +110,10 @@ def open_sources(
     connection: duckdb.DuckDBPyConnection, sources: Sources, *, tenants: Sequence[TenantId]
 ) -> Iterator[Source]:
     """Make every source of these tenants readable in the connection, and say how to read it."""
-    controls = sources.controls.load()
+    controls, estate = sources.controls.load(), sources.estate.load()
     for name, rows in (
-        ("tenants", _tenant_rows(sources.estate.load(), tenants)),
+        ("tenants", _tenant_rows(estate, tenants)),
+        ("patch_promises", _promise_rows(estate, tenants)),
         ("controls", _control_rows(controls)),
         ("control_frameworks", _framework_rows(controls)),
         ("requirements", _requirement_rows(sources.controls.frameworks())),
@@ -149,6 +161,24 @@ def _tenant_rows(estate: Estate, tenants: Sequence[TenantId]) -> pa.Table:
             }
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=_TENANTS)
+
+
+def _promise_rows(estate: Estate, tenants: Sequence[TenantId]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "tenant": name,
+                "policy": policy.name,
+                "severity": str(promise.severity),
+                "measured_by": str(promise.measure),
+                "within_seconds": int(promise.within.total_seconds()),
+            }
+            for name in sorted(set(tenants))
+            for policy in estate.patches_of(name)
+            for promise in promises_of(policy)
+        ],
+        schema=_PROMISES,
+    )
 
 
 def _control_rows(controls: Sequence[Control]) -> pa.Table:

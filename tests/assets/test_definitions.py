@@ -30,17 +30,19 @@ def test_these_are_the_assets(definitions: dg.Definitions):
         "drift": "drift",
         "compliance": "compliance",
         "risk": "risk",
+        "patch_sla": "patches",
         "drills": "resilience",
         "resilience": "resilience",
         "fct_assets": "marts",
         "fct_scope_certificates": "marts",
         "tenants": "contracts",
+        "patch_promises": "contracts",
         "controls": "contracts",
         "control_frameworks": "contracts",
         "requirements": "contracts",
     }
     partitioned = {"inventory", "inventory_changes", "golden_images", "drift", "compliance"}
-    for name in sorted(partitioned | {"risk", "drills", "resilience"}):
+    for name in sorted(partitioned | {"risk", "patch_sla", "drills", "resilience"}):
         assert keys[name].partitions_def.name == "qlrf_tenants"
         assert keys[name].backfill_policy == dg.BackfillPolicy.single_run()
         assert keys[name].freshness_policy is not None
@@ -52,12 +54,13 @@ def test_lineage_is_one_graph(definitions: dg.Definitions):
 
     parents = {
         name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
-        for name in ("drift", "compliance", "risk", "resilience", "fct_assets")
+        for name in ("drift", "compliance", "risk", "patch_sla", "resilience", "fct_assets")
     }
     assert parents == {
         "drift": {"inventory", "golden_images"},
         "compliance": {"inventory", "drift"},
         "risk": {"inventory", "drift", "compliance"},
+        "patch_sla": {"inventory", "drift"},
         "resilience": {"drills"},
         "fct_assets": {"inventory", "drift", "risk"},
     }
@@ -89,6 +92,13 @@ def test_these_are_the_checks(definitions: dg.Definitions):
         ],
         "compliance": [*QUALITY, "no_future_times", "words_known"],
         "risk": [*QUALITY, "no_future_times", "numbers_in_range", "words_known"],
+        "patch_sla": [
+            *QUALITY,
+            "no_future_times",
+            "patch_state_known",
+            "patched_in_time",
+            "words_known",
+        ],
         "drills": [
             "columns_filled",
             "keys_unique",

@@ -7,11 +7,13 @@ import pytest
 
 from assets_defs.checks import judge
 from assets_defs.observation import expired_exemptions, open_scopes, stale_scopes
+from assets_defs.patch_sla import broken_promises
 from assets_defs.quality import QUALITIES, Quality
 from assets_defs.recovery_checks import held, unproven
 from qlrf_pipelines.domain import datasets
 from qlrf_pipelines.domain.datasets import Dataset
 from qlrf_pipelines.domain.estate import Estate, TenantId
+from qlrf_pipelines.domain.patch_sla import SlaStatus
 from qlrf_pipelines.domain.vocabulary import DriftVerdict
 from qlrf_pipelines.ports.world import World
 from tests.fakes.clock import NOON
@@ -159,6 +161,32 @@ def test_an_exemption_past_its_end_is_named():
     world = fake_world(estate=FakeEstate(Estate(tenants=(tenant(),), exemptions=(live, over))))
 
     assert [row["exemption"] for row in expired_exemptions(world, [ACME])] == ["over"]
+
+
+def test_promises_that_are_broken_or_unknown_are_named_with_how_many_assets():
+    world = fake_world()
+    blank = dict.fromkeys(datasets.PATCH_SLA.schema.names)
+    promise = {"tenant": ACME, "policy": "monthly", "severity": "critical", "active": True}
+    rows = [
+        blank | promise | {"asset_key": name, "status": status, "due_at": NOON} | parts
+        for name, status, parts in (
+            ("a", "breached", {"reason": "2 missing or failed."}),
+            ("b", "breached", {"due_at": NOON + timedelta(days=1)}),
+            ("c", "breached", {"active": False}),
+            ("d", "due", {}),
+            ("e", "unknown", {}),
+        )
+    ]
+    given_rows(world, datasets.PATCH_SLA, rows)
+
+    [broken] = broken_promises(world, [ACME], SlaStatus.BREACHED)
+    [unknown] = broken_promises(world, [ACME], SlaStatus.UNKNOWN)
+
+    assert (broken["assets"], broken["first_due"], broken["example"]) == (2, NOON, "a")
+    assert broken["reason"] == "2 missing or failed."
+    assert (unknown["assets"], unknown["example"]) == (1, "e")
+    assert broken_promises(world, [BOLT], SlaStatus.BREACHED) == []
+    assert broken_promises(world, [], SlaStatus.BREACHED) == []
 
 
 def test_an_application_that_proved_nothing_and_a_held_drill_are_named():

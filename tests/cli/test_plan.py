@@ -88,6 +88,19 @@ def test_json_holds_plan_digest_context_and_every_why(env: dict[str, str]) -> No
     assert set(found["context"]) == {"policy_bundle", "inventory", "risk_inputs", "executor"}
 
 
+def test_a_plan_under_a_policy_says_beside_the_document_what_was_promised(
+    env: dict[str, str],
+) -> None:
+    asked = ("--tenant", "acme", "--policy", "at-once", "--as", "dana")
+
+    (found,) = json.loads(run(env, *asked, "--json").stdout)["plans"]
+
+    assert found["promised"]["unknown"] == 30
+    assert "promised" not in found["plan"]
+    assert "promised 30 unknown of 30 assets" in run(env, *asked).stdout
+    assert made(env)["promised"] is None
+
+
 def test_the_plan_can_be_kept_in_a_file(env: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "plan.json"
 

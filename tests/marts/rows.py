@@ -8,6 +8,14 @@ import pyarrow as pa
 
 from qlrf_pipelines.domain.datasets import Dataset
 from qlrf_pipelines.domain.estate import Connector, Estate, Tenant, TenantId
+from qlrf_pipelines.domain.patching import (
+    PatchPolicy,
+    PatchSelector,
+    PatchSource,
+    SourceType,
+    Strategy,
+    StrategyType,
+)
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.lake import Lake
 from tests.fakes.clock import NOON
@@ -272,9 +280,42 @@ def resilience(tenant: str, scope_type: str, scope_value: str, **facts: Any) -> 
     }
 
 
+def patch_sla(
+    tenant: str, number: int, status: str, *, days: int | None = None, **facts: Any
+) -> dict[str, Any]:
+    """One promise on one asset, due in so many days."""
+    due_at = None if days is None else NOON + timedelta(days=days)
+    return {
+        "tenant": tenant,
+        "asset_key": key(tenant, number),
+        "policy": "monthly",
+        "severity": "critical",
+        "measured_by": "critical_patches",
+        "active": True,
+        "status": status,
+        "since": None if due_at is None else due_at - timedelta(days=7),
+        "within_seconds": 7 * 86_400,
+        "due_at": due_at,
+        "reason": f"It is {status}.",
+        "as_of": NOON,
+        **facts,
+    }
+
+
+MONTHLY = PatchPolicy(
+    name="monthly",
+    tenant=None,
+    description="",
+    selector=PatchSelector(),
+    source=PatchSource(type=SourceType.OS_VENDOR),
+    strategy=Strategy(type=StrategyType.ROLLING),
+)
+
+
 def estate(*names: str) -> Estate:
-    """An estate of tenants with one connector each."""
+    """An estate of tenants with one connector each, and a patch policy for all of them."""
     return Estate(
+        patches=(MONTHLY,),
         tenants=tuple(
             Tenant(
                 name=TenantId(name),
@@ -282,5 +323,5 @@ def estate(*names: str) -> Estate:
                 connectors=(Connector(tenant=TenantId(name), name="main", platform=Platform.AWS),),
             )
             for name in names
-        )
+        ),
     )

@@ -47,5 +47,6 @@ def test_the_marts_the_platform_promises_are_there() -> None:
     promised = {"dim_tenant", "dim_image_version", "fct_assets", "fct_control_results"}
     promised |= {"fct_scope_certificates", "agg_drift_scope", "agg_drift_daily"}
     promised |= {"agg_compliance_framework", "fct_drills", "fct_drill_phases", "agg_resilience"}
+    promised |= {"fct_patch_sla", "agg_patch_sla"}
 
     assert promised <= {path.stem for path in Path(MARTS).glob("*.sql")}

@@ -19,6 +19,7 @@ READ_IN_PLACE = {
     "drift_daily",
     "control_results",
     "risk",
+    "patch_sla",
 }
 
 

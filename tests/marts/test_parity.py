@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from qlrf_pipelines.cli.patches import standing
+from tests.fakes.clock import NOON
 from tests.fakes.postgres import PostgresDatabase
 from tests.marts import builds
 
@@ -22,6 +24,8 @@ MARTS = (
     "fct_drills",
     "fct_drill_phases",
     "agg_resilience",
+    "fct_patch_sla",
+    "agg_patch_sla",
 )
 
 
@@ -39,6 +43,8 @@ def test_every_mart_is_equal_row_for_row(tmp_path: Path, postgres: PostgresDatab
         assert one.schema.names == other.schema.names, mart
         assert _sorted(one.to_pylist()) == _sorted(other.to_pylist()), mart
         assert one.num_rows > 0, mart
+    asked = f"SELECT asset_key, severity, status FROM {standing(NOON)} ORDER BY 1, 2"
+    assert embedded.ask(asked).rows == server.ask(asked).rows != []
 
 
 def _sorted(rows: list[dict[str, object]]) -> list[dict[str, object]]:

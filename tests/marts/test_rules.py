@@ -142,6 +142,32 @@ def test_a_tenant_nobody_judged_is_no_data_in_resilience_too() -> None:
     ]
 
 
+def test_promises_count_active_live_assets_and_unknown_ones_are_not_kept() -> None:
+    found = builds.published().ask(
+        "SELECT severity, assets, met, due, breaching, breached, unknown, unknown_overdue, kept, "
+        "status, first_due_at < as_of FROM agg_patch_sla WHERE tenant = 'acme' ORDER BY severity"
+    )
+
+    assert found.rows == [
+        ("critical", 5, 1, 1, 1, 1, 1, 1, 0.6, "critical", True),
+        ("high", 1, 0, 1, 0, 0, 0, 0, 1.0, "healthy", False),
+    ]
+
+
+def test_a_promise_nobody_judged_is_no_data() -> None:
+    found = builds.published().ask(
+        "SELECT tenant, severity, assets, kept, status FROM agg_patch_sla "
+        "WHERE tenant <> 'acme' ORDER BY tenant, severity"
+    )
+
+    assert found.rows == [
+        ("globex", "critical", 1, 0.0, "critical"),
+        ("globex", "high", 0, None, "no_data"),
+        ("initech", "critical", 0, None, "no_data"),
+        ("initech", "high", 0, None, "no_data"),
+    ]
+
+
 def test_a_drill_without_a_verdict_has_not_proven_anything() -> None:
     found = builds.published().ask(
         "SELECT drill_id, rto_verdict, moved_something FROM fct_drills ORDER BY drill_id"

@@ -8,6 +8,7 @@ from qlrf_pipelines.domain.datasets import (
     DRILLS,
     GOLDEN_IMAGES,
     INVENTORY,
+    PATCH_SLA,
     RESILIENCE,
     RISK,
     SCOPES,
@@ -83,7 +84,25 @@ def fill(lake: Lake) -> None:
         tenants=BOTH,
     )
     put(lake, DRIFT_DAILY, [rows.daily(t, "tenant", t) for t in BOTH], tenants=BOTH)
+    fill_patches(lake)
     fill_drills(lake)
+
+
+def fill_patches(lake: Lake) -> None:
+    """Acme's critical patches stand in every way there is; Globex lacks one of a gone machine."""
+    high = {"severity": "high", "measured_by": "security_patches"}
+    found = [
+        rows.patch_sla("acme", 0, "met", missing=0),
+        rows.patch_sla("acme", 1, "due", days=4, missing=1),
+        rows.patch_sla("acme", 2, "breaching", days=1, missing=2),
+        rows.patch_sla("acme", 3, "breached", days=-3, missing=3),
+        rows.patch_sla("acme", 4, "unknown", days=-1),
+        rows.patch_sla("acme", 5, "breached", days=-9, missing=1, active=False),
+        rows.patch_sla("acme", 6, "breached", days=-9, missing=1),
+        rows.patch_sla("acme", 2, "due", days=5, missing=1, **high),
+    ]
+    found += [rows.patch_sla("globex", 0, "unknown", days=6)]
+    rows.put(lake, PATCH_SLA, found, tenants=BOTH)
 
 
 def fill_drills(lake: Lake) -> None:

@@ -87,7 +87,7 @@ def test_every_tenant_gets_a_row_and_every_partition_its_own_numbers(tmp_path, d
 
     assert {row.tenant: row.assets for row in outcome.rows} == {"acme": 1, "bolt": 2}
     assert outcome.exit_code == 0
-    for asset in ("inventory", "golden_images", "drift", "compliance", "risk"):
+    for asset in ("inventory", "golden_images", "drift", "compliance", "risk", "patch_sla"):
         records = dagster.fetch_materializations(dg.AssetKey(asset), limit=10).records
         found = {record.partition_key: record.asset_materialization.metadata for record in records}
         assert set(found) == {"acme", "bolt"}
