@@ -137,6 +137,8 @@ def _what_next(settings: Settings, story: "Story") -> None:
     click.echo(f"\nThe marts are in {marts}. Ask them:")
     for sql in QUERIES:
         click.echo(f'  {prefix}.venv/bin/qlrf query "{sql}"')
+    click.echo("See until when machines were promised their golden image, the soonest first:")
+    click.echo(f"  {prefix}.venv/bin/qlrf patches")
     click.echo("See runs, lineage, partitions and checks in the Dagster UI:")
     click.echo(f"  {prefix}QLRF_ESTATE={home}/demo/estate .venv/bin/qlrf up")
     click.echo("A plan of rita's waits for somebody else to approve exactly this digest:")

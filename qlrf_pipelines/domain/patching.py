@@ -1,7 +1,6 @@
 """Patch policies: which machines change, from what source, in which steps, and what takes it back.
 
-A policy is loaded, validated and shown, and stored on every plan made under it. Until there is an
-executor its hooks and checks are carried out by people.
+A policy is loaded and validated, stands on every plan made under it, and a rollout carries it out.
 """
 
 from collections.abc import Mapping

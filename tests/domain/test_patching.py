@@ -67,6 +67,7 @@ def test_the_examples_are_all_there() -> None:
         "monthly-maintenance",
         "kubernetes-rolling",
         "kubernetes-blue-green",
+        "aws-blue-green",
     }
 
 
