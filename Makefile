@@ -27,7 +27,7 @@ demo: $(STAMP) ## discover, score and publish two tenants of a local AWS API
 	@$(BIN)/qlrf demo
 
 test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## format, lint, types, imports, contracts, dbt, Dagster definitions
 	@$(BIN)/ruff format --check .

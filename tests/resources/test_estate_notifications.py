@@ -51,7 +51,7 @@ def test_the_example_says_how_everybody_is_reached() -> None:
 
 
 def test_the_example_says_who_hears_of_approvals_and_drills() -> None:
-    (acme, _) = FolderEstate(CONTRACTS / "examples").load().tenants
+    (acme, *_) = FolderEstate(CONTRACTS / "examples").load().tenants
 
     heard = {event for one in acme.subscriptions for event in one.events}
     assert {"approval_requested", "approval_reminder", "drill_failed"} <= heard
