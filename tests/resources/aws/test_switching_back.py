@@ -216,7 +216,7 @@ def test_finalising_where_nothing_was_started_ends_nothing(
 def test_killed_at_any_call_the_switch_and_the_way_back_are_each_done_once(
     moto: MotoAws, death: Death
 ) -> None:
-    for call in range(3 * list(Death).index(death), 72, 9):
+    for call in range(6 * list(Death).index(death), 72, 18):
         moto.reset()
         machine = fronted(moto)
         moto.execution.balancers.drains = 1
