@@ -1,5 +1,6 @@
 """A command asked of a pod, through a real API server to a kubelet that does as the test says."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -116,6 +117,24 @@ def test_no_answer_in_time_is_a_bad_one(sites: KubernetesSites, kubelet: FakeKub
 
     assert answer.health is Health.UNHEALTHY, answer.why
     assert "no answer within 1 s" in answer.why
+
+
+@pytest.mark.real
+def test_however_many_ask_at_once_every_one_is_answered(
+    sites: KubernetesSites, kubelet: FakeKubelet
+) -> None:
+    # A client that reads and writes one connection in two threads loses one of 300 for good.
+    sites.pod("ready")
+    session = sites.session()
+
+    def once(_: int) -> HealthReport:
+        return session.ask(Side.RECOVERY, CHECK, drill=DRILL, timeout_seconds=20)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(once, range(200)))
+
+    assert {(one.health, one.why) for one in answers} == {(Health.HEALTHY, answers[0].why)}
+    assert len(kubelet.asked) == 200
 
 
 @pytest.mark.real
