@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import rfc8785
-
+from qlrf_pipelines.domain.canonical import canonical
 from qlrf_pipelines.domain.errors import Tampered
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.moments import iso
@@ -41,7 +40,7 @@ class Entry:
 
 def digest(value: object) -> str:
     """SHA-256 over the canonical JSON (RFC 8785) of a JSON value, as lower-case hex."""
-    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()  # type: ignore[arg-type]
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def chain(

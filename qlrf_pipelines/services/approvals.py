@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import rfc8785
-
 from qlrf_pipelines.domain import task_steps
 from qlrf_pipelines.domain.approval import (
     AUTONOMY,
@@ -22,6 +20,7 @@ from qlrf_pipelines.domain.approval import (
     by_itself,
     review_due,
 )
+from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.roles import Role, person
@@ -122,9 +121,9 @@ def _digest(
     document: Mapping[str, Any], context: Mapping[str, str], requirement: Requirement
 ) -> str:
     try:
-        size = len(rfc8785.dumps(dict(document)))
+        size = len(canonical(dict(document)))
         digest = task_digest(document, context, requirement)
-    except rfc8785.CanonicalizationError as error:
+    except NoCanonicalForm as error:
         raise Rejected(f"The document has no canonical form as JSON: {error}.") from error
     if size > LARGEST:
         raise Rejected(

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rfc8785
-
+from qlrf_pipelines.domain.canonical import canonical
 from qlrf_pipelines.domain.errors import NotFound, Refused, Tampered, Unavailable
 
 FORMAT = "qlrf-evidence/1"
@@ -91,7 +90,7 @@ class Pack:
 
 def document(value: object) -> bytes:
     """A JSON value as canonical JSON, as a document or a line of a pack."""
-    return rfc8785.dumps(value)  # type: ignore[arg-type]
+    return canonical(value)
 
 
 def lines(values: Iterable[object]) -> Iterator[bytes]:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import Any
 
-import rfc8785
-
+from qlrf_pipelines.domain.canonical import canonical
 from qlrf_pipelines.domain.drills import (
     Drill,
     DrillEntry,
@@ -26,7 +25,7 @@ Row = Mapping[str, Any]
 
 
 def _text(value: Mapping[str, Any]) -> str:
-    return rfc8785.dumps(dict(value)).decode()
+    return canonical(dict(value)).decode()
 
 
 def _json(text: str) -> Any:  # noqa: ANN401

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import rfc8785
 import sqlalchemy as sa
 
+from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import GENESIS, Entry, NewEntry, chain
@@ -31,11 +31,18 @@ _AFTER = (
     .order_by(EVIDENCE.c.seq)
     .limit(ROWS_PER_PAGE)
 )
+_COLUMNS = ", ".join(c.name for c in EVIDENCE.c)
+# All entries of a step in one statement, which may be sent together with others.
+ADD = (
+    f"INSERT INTO public.evidence ({_COLUMNS}) SELECT {_COLUMNS} FROM "  # noqa: S608  constants
+    "json_populate_recordset(NULL::public.evidence, CAST(:entries AS json))"
+)
+_ADD = sa.text(ADD)
 # In one round trip, and in this order: the head is looked at when it is our turn.
 _TURN = sa.text(
     "SELECT set_config('qlrf.tenant', :tenant, true);"  # noqa: S608  constants
     "SELECT pg_advisory_xact_lock(:key);"
-    f"SELECT {', '.join(c.name for c in EVIDENCE.c)} FROM public.evidence "
+    f"SELECT {_COLUMNS} FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
 )
 
@@ -108,20 +115,33 @@ def extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry])
     Raises:
         Rejected: an entry's content is not JSON.
     """
+    last, entries = chained(connection, tenant, new)
+    connection.execute(_ADD, {"entries": entries})
+    return last
+
+
+def chained(
+    connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]
+) -> tuple[Entry, str]:
+    """Wait for our turn and chain entries: the last one, and what `ADD` is to be given.
+
+    Raises:
+        Rejected: an entry's content is not JSON.
+    """
     key = advisory_key(f"ledger:{tenant}")
     row = connection.execute(_TURN, {"tenant": tenant, "key": key}).first()
     head = None if row is None else _entry(row._asdict())
     try:
-        chained = chain(
+        made = chain(
             tenant,
             new,
             after_seq=head.seq if head else 0,
             after_hash=head.hash if head else GENESIS,
         )
-    except rfc8785.CanonicalizationError as error:
+    except NoCanonicalForm as error:
         raise Rejected(f"Evidence of tenant {tenant} has no canonical form: {error}.") from error
-    connection.execute(sa.insert(EVIDENCE), [_row(entry) for entry in chained])
-    return chained[-1]
+    rows = [_row(entry) for entry in made]
+    return made[-1], json.dumps(rows, default=datetime.isoformat)
 
 
 def _head(connection: sa.Connection, tenant: TenantId) -> Entry | None:
@@ -136,7 +156,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "subject": entry.subject,
         "recorded_at": _aware(entry.recorded_at),
-        "content": rfc8785.dumps(dict(entry.content)).decode(),
+        "content": canonical(dict(entry.content)).decode(),
         "previous_hash": entry.previous_hash,
         "hash": entry.hash,
     }

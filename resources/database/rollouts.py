@@ -22,7 +22,7 @@ from qlrf_pipelines.domain.rollout import (
 )
 from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import faults, rollout_rows
-from resources.database.ledger import extend
+from resources.database.ledger import ADD, chained
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
 from resources.database.waiting import channel, wait_until
@@ -44,7 +44,11 @@ _ROW = (
     f"UPDATE public.rollout SET {_PARTS} WHERE tenant = :tenant AND id = :id;"  # noqa: S608
     "SELECT pg_notify(:channel, '')"
 )
-_KEEP_ALL, _KEEP_ROW = sa.text(_ROWS + _ROW), sa.text(_ROW)
+_KEEP = {
+    (entries, rows): sa.text(f"{ADD};" * entries + _ROWS * rows + _ROW)
+    for entries in (False, True)
+    for rows in (False, True)
+}
 _ENTER_AND_LOCK = sa.text(
     "SELECT set_config('qlrf.tenant', :of_tenant, true);"  # noqa: S608
     f"SELECT {', '.join(c.name for c in ROLLOUT.c)} FROM public.rollout "
@@ -208,14 +212,14 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
     if taken.free:
         mine = (ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout == kept.id)
         connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
-    if taken.entries:
-        extend(connection, tenant, taken.entries)
     told = channel("rollout", tenant, kept.id)
     row = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
+    if taken.entries:
+        _, row["entries"] = chained(connection, tenant, taken.entries)
     if taken.rows:
         rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
         row["rows"] = json.dumps(rows, default=datetime.isoformat)
-    connection.execute(_KEEP_ALL if taken.rows else _KEEP_ROW, row)
+    connection.execute(_KEEP[bool(taken.entries), bool(taken.rows)], row)
     return kept
 
 

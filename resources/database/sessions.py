@@ -44,7 +44,8 @@ class Sessions:
         """Do `work` in one transaction and commit it; once more if the connection was lost.
 
         Only a connection lost before the commit is sure to have been rolled back, so a commit
-        that got no answer is not repeated: it is raised.
+        that got no answer is not repeated: it is raised. This, not a ping before each use, is what
+        a restart of the server is met with: a ping is a round trip, and too early.
 
         Raises:
             CommitLost: the connection was lost during the commit.
@@ -125,7 +126,6 @@ class Sessions:
             named = {"application_name": application_name(), "connect_timeout": 10}
             pooled = sa.create_engine(
                 database.app_url,
-                pool_pre_ping=True,
                 pool_size=IDLE_CONNECTIONS,
                 max_overflow=MORE_CONNECTIONS,
                 hide_parameters=True,

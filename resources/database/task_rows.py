@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import rfc8785
-
 from qlrf_pipelines.domain.approval import (
     Conditions,
     Decision,
@@ -14,6 +12,7 @@ from qlrf_pipelines.domain.approval import (
     Extent,
     Requirement,
 )
+from qlrf_pipelines.domain.canonical import canonical
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.moments import iso
@@ -83,8 +82,8 @@ def document_row(tenant: TenantId, task: str, document: Document) -> dict[str, A
         "task": task,
         "revision": document.revision,
         "digest": document.digest,
-        "content": rfc8785.dumps(dict(document.content)).decode(),
-        "context": rfc8785.dumps(dict(document.context)).decode(),
+        "content": canonical(dict(document.content)).decode(),
+        "context": canonical(dict(document.context)).decode(),
         "made_by": document.made_by,
         "made_at": document.made_at,
     }
