@@ -44,7 +44,7 @@ _TURN = sa.text(
     "SELECT pg_advisory_xact_lock(:key);"
     f"SELECT {_COLUMNS} FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
-)
+).columns(*EVIDENCE.c)
 
 
 class SqlLedger(Ledger):

@@ -53,7 +53,7 @@ _ENTER_AND_LOCK = sa.text(
     "SELECT set_config('qlrf.tenant', :of_tenant, true);"  # noqa: S608
     f"SELECT {', '.join(c.name for c in ROLLOUT.c)} FROM public.rollout "
     "WHERE tenant = :of_tenant AND id = :of_rollout FOR UPDATE"
-)
+).columns(*ROLLOUT.c)
 _LOCK = insert(ROLLOUT_LOCK)
 _LOCK = _LOCK.on_conflict_do_update(
     index_elements=["tenant", "asset"],
@@ -197,7 +197,7 @@ def _one(
     connection: sa.Connection,
     tenant: TenantId,
     rollout: str,
-    query: "sa.Select[Any] | sa.TextClause",
+    query: "sa.Select[Any] | sa.TextualSelect",
 ) -> tuple[Rollout, str]:
     row = connection.execute(query, {"of_tenant": tenant, "of_rollout": rollout}).first()
     if row is None:
