@@ -8,7 +8,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.ports.acceptances import Acceptance, Acceptances
-from resources.database import faults
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import SCOPE_ACCEPTANCES as TABLE
 
@@ -41,10 +40,7 @@ class SqlAcceptances(Acceptances):
             enter_tenant(connection, tenant)
             connection.execute(_UPSERT, row)
 
-        try:
-            self._sessions.run(work)
-        except faults.CommitLost:
-            self._sessions.run(work)
+        self._sessions.repeat(work)
 
     def of(self, tenants: Sequence[TenantId]) -> Mapping[tuple[TenantId, str], Acceptance]:
         """The newest acceptance of every scope of these tenants, one tenant at a time."""
@@ -62,4 +58,4 @@ class SqlAcceptances(Acceptances):
                     )
             return found
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)

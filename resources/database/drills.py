@@ -13,7 +13,7 @@ from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.measurement import Answer, CanaryWrite
 from qlrf_pipelines.ports.drills import Drills
-from resources.database import drill_rows, faults
+from resources.database import drill_rows
 from resources.database.drill_tables import (
     DRILL,
     DRILL_ANSWER,
@@ -59,7 +59,7 @@ class SqlDrills(Drills):
                 return _other(connection, tenant, first)
             return _keep(connection, tenant, first)
 
-        return self._run(work)
+        return self._sessions.repeat(work)
 
     def get(self, tenant: TenantId, drill: str) -> DrillRecord:
         """A drill with its entries and moves."""
@@ -68,7 +68,7 @@ class SqlDrills(Drills):
             enter_tenant(connection, tenant)
             return _record(connection, tenant, drill, _ONE)
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def amend(
         self, tenant: TenantId, drill: str, step: Callable[[DrillRecord], DrillStep | None]
@@ -85,7 +85,7 @@ class SqlDrills(Drills):
             taken = step(record)
             return record if taken is None else _keep(connection, tenant, taken)
 
-        return self._run(work)
+        return self._sessions.repeat(work)
 
     def record(
         self,
@@ -147,20 +147,14 @@ class SqlDrills(Drills):
             rows = connection.execute(sa.select(DRILL_REGISTRY).order_by(DRILL_REGISTRY.c.name))
             return [TenantId(row.name) for row in rows]
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def _rows(self, tenant: TenantId, query: "sa.Select[Any]") -> Sequence[drill_rows.Row]:
         def work(connection: sa.Connection) -> Sequence[drill_rows.Row]:
             enter_tenant(connection, tenant)
             return [row._asdict() for row in connection.execute(query)]
 
-        return self._sessions.run(work)
-
-    def _run(self, work: Callable[[sa.Connection], DrillRecord]) -> DrillRecord:
-        try:
-            return self._sessions.run(work)
-        except faults.CommitLost:
-            return self._sessions.run(work)
+        return self._sessions.read(work)
 
 
 def _other(connection: sa.Connection, tenant: TenantId, first: DrillStep) -> DrillRecord:

@@ -97,7 +97,7 @@ class SqlLedger(Ledger):
             rows = connection.execute(_AFTER, {"tenant": tenant, "after": after})
             return [_entry(row._asdict()) for row in rows]
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def head(self, tenant: TenantId) -> Entry | None:
         """The newest entry of a tenant; None if it has none."""
@@ -106,7 +106,7 @@ class SqlLedger(Ledger):
             enter_tenant(connection, tenant)
             return _head(connection, tenant)
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
 
 def extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]) -> Entry:

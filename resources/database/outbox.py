@@ -1,7 +1,7 @@
 """The outbox in Postgres: what became of a message is kept once, with its evidence."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.domain.messages import read_message
 from qlrf_pipelines.domain.notifications import Note, NoteState
 from qlrf_pipelines.ports.outbox import Outbox
-from resources.database import faults
 from resources.database.ledger import extend
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import METADATA
@@ -58,7 +57,7 @@ class SqlOutbox(Outbox):
             enter_tenant(connection, tenant)
             connection.execute(_ADD, [_row(tenant, note) for note in notes])
 
-        self._again_if_lost(work)
+        self._sessions.repeat(work)
 
     def known(self, tenant: TenantId, keys: Collection[str]) -> set[str]:
         """Those of the keys that are kept."""
@@ -68,7 +67,7 @@ class SqlOutbox(Outbox):
             query = sa.select(_C.key).where(_C.tenant == tenant, _C.key.in_(sorted(keys)))
             return {row.key for row in connection.execute(query)}
 
-        return self._sessions.run(work) if keys else set()
+        return self._sessions.read(work) if keys else set()
 
     def due(self, tenant: TenantId, *, now: datetime, limit: int) -> Sequence[Note]:
         """Waiting messages whose time has come, oldest first."""
@@ -99,7 +98,7 @@ class SqlOutbox(Outbox):
                 extend(connection, tenant, entries)
             return True
 
-        return self._again_if_lost(work)
+        return self._sessions.repeat(work)
 
     def list(
         self, tenant: TenantId, *, states: Sequence[NoteState] = (), limit: int = 100
@@ -120,14 +119,7 @@ class SqlOutbox(Outbox):
             enter_tenant(connection, tenant)
             return [_note(row._asdict()) for row in connection.execute(query)]
 
-        return self._sessions.run(work)
-
-    def _again_if_lost(self, work: Callable[[sa.Connection], T]) -> T:
-        """Once more if the commit got no answer: what was kept is found so, and stays."""
-        try:
-            return self._sessions.run(work)
-        except faults.CommitLost:
-            return self._sessions.run(work)
+        return self._sessions.read(work)
 
 
 def _row(tenant: TenantId, note: Note) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from qlrf_pipelines.domain.rollout import (
     RolloutState,
 )
 from qlrf_pipelines.ports.rollouts import Rollouts
-from resources.database import faults, rollout_rows
+from resources.database import rollout_rows
 from resources.database.ledger import ADD, chained
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
@@ -84,7 +84,7 @@ class SqlRollouts(Rollouts):
                 return _keep(connection, tenant, first, mark)
             return _one(connection, tenant, first.rollout.id, _ONE)[0]
 
-        return self._again_if_lost(work)
+        return self._sessions.repeat(work)
 
     def get(self, tenant: TenantId, rollout: str) -> Rollout:
         """A rollout's row."""
@@ -93,7 +93,7 @@ class SqlRollouts(Rollouts):
             enter_tenant(connection, tenant)
             return _one(connection, tenant, rollout, _ONE)[0]
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def rows(self, tenant: TenantId, rollout: str) -> Sequence[AssetRow]:
         """The rows of its assets, in their order."""
@@ -107,7 +107,7 @@ class SqlRollouts(Rollouts):
             )
             return [rollout_rows.asset_of(row._asdict()) for row in found]
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def amend(
         self,
@@ -132,7 +132,7 @@ class SqlRollouts(Rollouts):
             taken = step(found)
             return found if taken is None else _keep(connection, tenant, taken, mark)
 
-        return self._again_if_lost(work)
+        return self._sessions.repeat(work)
 
     def list(
         self,
@@ -184,13 +184,7 @@ class SqlRollouts(Rollouts):
             found = connection.execute(query, {"of_tenant": tenant})
             return [rollout_rows.rollout_of(row._asdict()) for row in found]
 
-        return self._sessions.run(work)
-
-    def _again_if_lost(self, work: Callable[[sa.Connection], Rollout]) -> Rollout:
-        try:
-            return self._sessions.run(work)
-        except faults.CommitLost:
-            return self._sessions.run(work)
+        return self._sessions.read(work)
 
 
 def _one(

@@ -40,6 +40,26 @@ class Sessions:
         self._open: _Open | None = None
         self._lost: list[_Open] = []  # their leases are kept until there is a new one
 
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `work`, which only reads; once more if the connection was lost.
+
+        Raises:
+            Unavailable: the database does not answer, also not after one reconnection.
+        """
+        return self._run(work, commit=False)
+
+    def repeat(self, work: Callable[[sa.Connection], T]) -> T:
+        """As `run`, for work that sees what it kept: done again if its commit got no answer.
+
+        Raises:
+            Unavailable: the database does not answer, also not after one reconnection.
+            Refused: a policy, a trigger or a constraint says no.
+        """
+        try:
+            return self.run(work)
+        except faults.CommitLost:
+            return self.run(work)
+
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` in one transaction and commit it; once more if the connection was lost.
 
@@ -52,14 +72,18 @@ class Sessions:
             Unavailable: the database does not answer, also not after one reconnection.
             Refused: a policy, a trigger or a constraint says no.
         """
+        return self._run(work, commit=True)
+
+    def _run(self, work: Callable[[sa.Connection], T], *, commit: bool) -> T:
         for last in (False, True):
             now = self._opened()
             committing = False
             try:
                 with faults.translated(), now.pooled.connect() as connection:
                     done = work(connection)
-                    committing = True
-                    connection.commit()
+                    if commit:
+                        committing = True
+                        connection.commit()
                     return done
             except faults.Lost as error:
                 self._forget(now)

@@ -12,7 +12,7 @@ from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import Amendment, Document, Record, Task, TaskState
 from qlrf_pipelines.ports.tasks import Tasks
-from resources.database import faults, task_rows
+from resources.database import task_rows
 from resources.database.ledger import extend
 from resources.database.sessions import Sessions, enter_tenant
 from resources.database.tables import (
@@ -67,7 +67,7 @@ class SqlTasks(Tasks):
             found = connection.execute(_KEYED, parameters).one()
             return _record(connection, tenant, task_rows.task_of(found._asdict()))
 
-        return self._run(work)
+        return self._sessions.repeat(work)
 
     def get(self, tenant: TenantId, task: str) -> Record:
         """A task with its newest document and all decisions and claims."""
@@ -76,7 +76,7 @@ class SqlTasks(Tasks):
             enter_tenant(connection, tenant)
             return _record(connection, tenant, _one(connection, tenant, task, _ONE))
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def find(self, tenant: TenantId, *, key: str = "", prefix: str = "") -> Sequence[Task]:
         """The tasks with this key, or whose id begins with `prefix`, at most ten."""
@@ -93,7 +93,7 @@ class SqlTasks(Tasks):
             rows = connection.execute(_of(TASK_DOCUMENT, tenant, task, "revision"))
             return [task_rows.document_of(row._asdict()) for row in rows]
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def amend(
         self, tenant: TenantId, task: str, step: Callable[[Record], Amendment | None]
@@ -111,7 +111,7 @@ class SqlTasks(Tasks):
             taken = step(record)
             return record if taken is None else _keep(connection, tenant, taken)
 
-        return self._run(work)
+        return self._sessions.repeat(work)
 
     def list(
         self,
@@ -141,7 +141,7 @@ class SqlTasks(Tasks):
             rows = connection.execute(counted, {"of_tenant": tenant}).all()
             return {TaskState(str(row[0])): int(row[1]) for row in rows}
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def tenants(self) -> Mapping[TenantId, int]:
         """Every tenant that ever had a task: names and numbers, of no table behind a policy."""
@@ -150,7 +150,7 @@ class SqlTasks(Tasks):
             rows = connection.execute(sa.select(TASK_REGISTRY).order_by(TASK_REGISTRY.c.name))
             return {TenantId(row.name): row.seq for row in rows}
 
-        return self._sessions.run(work)
+        return self._sessions.read(work)
 
     def approved_since(self, tenant: TenantId, *, cursor: int, limit: int) -> Sequence[Task]:
         """Approved tasks that became ready after step `cursor`, in that order."""
@@ -180,13 +180,7 @@ class SqlTasks(Tasks):
             rows = connection.execute(query, {"of_tenant": tenant, **parameters})
             return [task_rows.task_of(row._asdict()) for row in rows]
 
-        return self._sessions.run(work)
-
-    def _run(self, work: Callable[[sa.Connection], Record]) -> Record:
-        try:
-            return self._sessions.run(work)
-        except faults.CommitLost:
-            return self._sessions.run(work)
+        return self._sessions.read(work)
 
 
 def _one(connection: sa.Connection, tenant: TenantId, task: str, query: "sa.Select[Any]") -> Task:

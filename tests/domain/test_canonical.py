@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
 
 # Also what has no canonical form: large integers, NaN, halves of characters.
-TEXTS = st.text(st.characters(exclude_categories=())) | st.text("\x00\x1f\x7f\"\\/é\u2028😀\ue000")
+TEXTS = st.text(st.characters(exclude_categories=())) | st.text('\x00\x1f\x7f"\\/é\u2028😀\ue000')
 SCALARS = (
     st.none()
     | st.booleans()
