@@ -6,9 +6,11 @@ operations: nothing is begun in a state that does not ask for it.
 
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
 
 from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.domain.operations import Status
@@ -112,6 +114,8 @@ class Mover:
     pool: ThreadPoolExecutor
     parallel: int
     flights: "dict[Future[Outcome], str]" = field(default_factory=dict)
+    # What came down says so itself: to ask forty of them each time costs more than their news.
+    down: "SimpleQueue[Future[Outcome]]" = field(default_factory=SimpleQueue)
     polls: dict[str, datetime] = field(default_factory=dict)
     last: datetime | None = None
     next: Next = field(init=False)
@@ -208,6 +212,7 @@ class Mover:
         else:
             future = self.pool.submit(self.work.go, row, fresh=fresh)
         self.flights[future] = row.asset
+        future.add_done_callback(self.down.put)
 
     def _look_ahead(self, mode: RolloutState) -> None:
         """Look at what is changed next before there is room for it: looking changes nothing."""
@@ -259,7 +264,11 @@ class Mover:
         if block and self.polls:
             left = (min(self.polls.values()) - self.seat.now()).total_seconds()
             seconds = min(seconds, max(0.0, left))
-        done, _ = wait(self.flights, timeout=seconds, return_when=FIRST_COMPLETED)
+        done: list[Future[Outcome]] = []
+        with suppress(Empty):
+            done.append(self.down.get(timeout=seconds) if seconds else self.down.get_nowait())
+            while True:
+                done.append(self.down.get_nowait())
         for future in done:
             del self.flights[future]
         return [future.result() for future in done]
