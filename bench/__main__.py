@@ -19,6 +19,7 @@ MEASUREMENTS = (
     "refresh",
     "policy",
     "approvals",
+    "parked",
     "rollouts",
     "demo",
     "canary",
