@@ -22,7 +22,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from bench.approvals import DECIDED, PENDING, approve, fill, row
+from bench.approvals import DECIDED, PENDING, TENANTS, approve, fill, row
 from qlrf_pipelines import wiring
 from qlrf_pipelines.domain.approval import Requirement
 from qlrf_pipelines.domain.tasks import Launch
@@ -60,7 +60,7 @@ def measure() -> list[dict[str, object]]:
             "QLRF_UI_PORT": str(free_port()),
             "QLRF_REFRESH_CRON": "0 0 1 1 *",
         }
-        Path(folder, "estate", "tenants").mkdir(parents=True)
+        _declare(Path(folder, "estate", "tenants"))
         _qlrf("up", env)
         over.callback(_qlrf, "down", env)
         settings = Settings.from_env(env)
@@ -79,6 +79,16 @@ def measure() -> list[dict[str, object]]:
             _told("decision to claim, parked, nothing waiting", alone),
             _told(f"decision to claim, parked, {PENDING} waiting", crowd),
         ]
+
+
+def _declare(tenants: Path) -> None:
+    tenants.mkdir(parents=True)
+    for number in range(TENANTS):
+        name = f"t-{number:03d}"
+        tenants.joinpath(f"{name}.yaml").write_text(
+            f"apiVersion: qlrf/v1\nkind: Tenant\nmetadata: {{name: {name}}}\n"
+            f"spec: {{displayName: Tenant {number}, connectors: []}}\n"
+        )
 
 
 def _qlrf(command: str, env: dict[str, str]) -> None:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from qlrf_pipelines.domain.errors import QlrfError
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import Task
 from qlrf_pipelines.ports.world import World
 from sensors.approvals import run_request
+from sensors.rest import requests_of
 
-SECONDS = 15
+SECONDS = 14  # see approvals: the daemon looks every five seconds
 PER_TICK = 50
 # A run that dies as often as this does not die by bad luck.
 MOST = 5
@@ -78,12 +78,13 @@ def lost_runs(jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, world: dg.ResourceParam[World]
     ) -> dg.SensorResult | dg.SkipReason:
-        requests: list[dg.RunRequest] = []
-        for tenant in world.tasks.tenants():
-            try:
-                requests += _of(context, world, tenant, known, room=PER_TICK - len(requests))
-            except QlrfError as error:
-                context.log.warning(f"Tenant {tenant} could not be looked at: {error}")
+        requests = requests_of(
+            context,
+            world.tasks.tenants(),
+            lambda tenant, room: _of(context, world, tenant, known, room=room),
+            lambda tenant: not any(_approved(world, tenant, known)),
+            most=PER_TICK,
+        )
         if not requests:
             return dg.SkipReason("No approval has lost its run.")
         return dg.SensorResult(run_requests=requests)

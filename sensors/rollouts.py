@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from qlrf_pipelines.domain.errors import NotFound, QlrfError, Refused
+from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import OUT, Rollout, RolloutState
-from qlrf_pipelines.domain.tasks import Record, TaskState
+from qlrf_pipelines.domain.rollout import ENDED, OUT, Rollout, RolloutState
+from qlrf_pipelines.domain.tasks import RUNNING, Record, TaskState
 from qlrf_pipelines.jobs.approval import DIGEST_TAG, TASK_TAG, TENANT_TAG
 from qlrf_pipelines.jobs.rollout import ATTEMPT_TAG, rollout
 from qlrf_pipelines.ports.world import World
@@ -21,8 +21,9 @@ from qlrf_pipelines.services.rollout_rest import heed, may_go_on
 from qlrf_pipelines.services.rollout_takeup import claim_of
 from qlrf_pipelines.services.rollout_task import lock_name
 from qlrf_pipelines.services.submission import KIND
+from sensors.rest import requests_of
 
-SECONDS = 5
+SECONDS = 4  # see approvals: the daemon looks every five seconds
 PER_TICK = 50
 _LISTED = 1000
 # A run that was asked for needs this long at most from its launch to its first word here.
@@ -35,6 +36,7 @@ _PATIENCE, _MOST_PATIENCE = timedelta(seconds=10), timedelta(minutes=5)
 # So many attempts that failed within the hour are no bad luck: from then on with most patience.
 _BAD_LUCK = 5
 UNBEGUN = "unbegun"
+_UNFINISHED = tuple(state for state in RolloutState if state not in ENDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,16 @@ def unbegun(world: World, tenant: TenantId, now: datetime) -> Iterator[Idle]:
                 root_run=_root(record),
                 since=claim.claimed_at,
             )
+
+
+def at_rest(world: World, tenant: TenantId, now: datetime) -> bool:
+    """Whether no rollout of a tenant goes on or keeps a lock, and none may begin."""
+    running = world.tasks.count(tenant)
+    return (
+        not any(running.get(state, 0) for state in RUNNING)
+        and not world.rollouts.list(tenant, states=_UNFINISHED, limit=1)
+        and not world.rollouts.with_work(tenant, now=now, limit=1)
+    )
 
 
 def _driven(found: Rollout, record: Record) -> Idle:
@@ -169,14 +181,15 @@ def next_attempt(
 def rollout_reconcile(
     context: dg.SensorEvaluationContext, world: dg.ResourceParam[World]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look at every tenant; one tenant's trouble does not stop the others."""
+    """Look at every tenant that is awake; one tenant's trouble does not stop the others."""
     now = world.clock.now()
-    requests: list[dg.RunRequest] = []
-    for tenant in world.tasks.tenants():
-        try:
-            requests += _requests(context, world, tenant, now, most=PER_TICK - len(requests))
-        except QlrfError as error:
-            context.log.warning(f"Tenant {tenant} could not be looked at: {error}")
+    requests = requests_of(
+        context,
+        world.tasks.tenants(),
+        lambda tenant, room: _requests(context, world, tenant, now, most=room),
+        lambda tenant: at_rest(world, tenant, now),
+        most=PER_TICK,
+    )
     if not requests:
         return dg.SkipReason("Every rollout that has work is driven.")
     return dg.SensorResult(run_requests=requests)

@@ -27,6 +27,8 @@ CONFIGURATION: Mapping[str, object] = {
     "run_coordinator": {
         "module": "dagster.core.run_coordinator",
         "class": "QueuedRunCoordinator",
+        # Somebody may be waiting behind a run: the usual five seconds are most of that wait.
+        "config": {"dequeue_interval_seconds": 1},
     },
     # Dagster's own, which also knows the runs whose process is gone: each holds a place for ever.
     "run_launcher": {

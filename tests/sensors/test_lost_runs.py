@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import pytest
@@ -39,9 +40,16 @@ def world() -> World:
     return made
 
 
+CURSORS: "WeakKeyDictionary[dg.DagsterInstance, str | None]" = WeakKeyDictionary()
+
+
 def tick(world: World, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    with dg.build_sensor_context(instance=instance, resources={"world": world}) as context:
+    """One tick, which remembers what the one before it kept."""
+    kept = CURSORS.get(instance)
+    resources = {"world": world}
+    with dg.build_sensor_context(instance=instance, cursor=kept, resources=resources) as context:
         result: Any = lost_runs([approved_change])(context)
+        CURSORS[instance] = context.cursor
     return [] if isinstance(result, dg.SkipReason) else list(result.run_requests)
 
 

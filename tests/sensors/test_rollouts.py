@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import pytest
@@ -54,9 +55,16 @@ def changed(found: Rollout, **parts: Any) -> Change:
     return Change(rollout=replace(found, **parts))
 
 
+CURSORS: "WeakKeyDictionary[dg.DagsterInstance, str | None]" = WeakKeyDictionary()
+
+
 def tick(world: World, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    with dg.build_sensor_context(instance=instance, resources={"world": world}) as context:
+    """One tick, which remembers what the one before it kept."""
+    kept = CURSORS.get(instance)
+    resources = {"world": world}
+    with dg.build_sensor_context(instance=instance, cursor=kept, resources=resources) as context:
         result: Any = rollout_reconcile(context)
+        CURSORS[instance] = context.cursor
     return [] if isinstance(result, dg.SkipReason) else list(result.run_requests)
 
 
