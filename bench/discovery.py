@@ -189,6 +189,7 @@ def discover(url: str, home: str) -> None:
     from qlrf_pipelines.settings import Settings
     from resources.clock import SystemClock
     from resources.clouds.aws.inventory import AwsCloud
+    from resources.clouds.patience import Patience
     from resources.engine import DuckDbEngine
     from resources.lake import DeltaLake
     from resources.secrets import Secrets
@@ -206,7 +207,8 @@ def discover(url: str, home: str) -> None:
         credentials=references,
     )
     cloud = AwsCloud(
-        secrets=Secrets({"KEY": "AKIAEXAMPLE", "SECRET": "example"}), pool_size=settings.workers
+        secrets=Secrets({"KEY": "AKIAEXAMPLE", "SECRET": "example"}),
+        patience=Patience(max_attempts=6, pool_size=settings.workers),
     )
     world = fake_world(
         clock=SystemClock(),

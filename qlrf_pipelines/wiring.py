@@ -7,6 +7,7 @@ nothing, and `qlrf query` never loads a cloud SDK, the database driver or the la
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,19 +135,21 @@ def clouds(settings: Settings) -> "Clouds":
     """Every platform there is an adapter for; an SDK is loaded when its cloud is first asked."""
     from qlrf_pipelines.domain.vocabulary import Platform
     from resources.clouds.aws.inventory import AwsCloud
+    from resources.clouds.kubernetes.inventory import ATTEMPTS as KUBERNETES_ATTEMPTS
     from resources.clouds.kubernetes.inventory import KubernetesCloud
+    from resources.clouds.patience import Patience
     from resources.secrets import Secrets
 
     secrets = Secrets(os.environ)  # noqa: TID251  what `env:NAME` refers to
+    patience = Patience(
+        max_attempts=settings.aws_max_attempts,
+        read_timeout=settings.read_timeout,
+        pool_size=settings.workers,
+    )
     return {
-        Platform.AWS: AwsCloud(
-            secrets=secrets,
-            max_attempts=settings.aws_max_attempts,
-            read_timeout=settings.read_timeout,
-            pool_size=settings.workers,
-        ),
+        Platform.AWS: AwsCloud(secrets=secrets, patience=patience),
         Platform.KUBERNETES: KubernetesCloud(
-            secrets=secrets, read_timeout=settings.read_timeout, pool_size=settings.workers
+            secrets=secrets, patience=replace(patience, max_attempts=KUBERNETES_ATTEMPTS)
         ),
     }
 

@@ -1,5 +1,6 @@
 """Nothing appears, vanishes or is renamed unseen; and nothing heavy is loaded by looking."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_these_are_the_assets(definitions: dg.Definitions):
         assert keys[name].backfill_policy == dg.BackfillPolicy.single_run()
         assert keys[name].freshness_policy is not None
         assert keys[name].description
+
+
+def test_whatever_happens_by_itself_is_told_in_the_guide(definitions: dg.Definitions):
+    there = {one.name for one in (*(definitions.sensors or ()), *(definitions.schedules or ()))}
+
+    guide = Path("docs/guide/operating.md").read_text()
+    table = guide.partition("## What happens by itself")[2].partition("## ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == there
 
 
 def test_lineage_is_one_graph(definitions: dg.Definitions):

@@ -6,9 +6,10 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from qlrf_pipelines.ports.executors import Operator
-from resources.clouds.aws.connection import Patience, connect
+from resources.clouds.aws.connection import connect
 from resources.clouds.aws.executor import AwsOperator
 from resources.clouds.aws.hands import Turns
+from resources.clouds.patience import Patience
 from tests.fakes.moto_aws import OWN, MotoAws, aws_connector
 
 KEYS = {"accessKeyId": "AKIAEXAMPLE", "secretAccessKey": "example"}

@@ -7,9 +7,9 @@ import threading
 from collections import Counter
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.served import Served
 
 
 class Fault(StrEnum):
@@ -38,7 +38,7 @@ EC2_ERROR = (
 QUERY_ERROR = "<ErrorResponse><Error><Code>{}</Code><Message>no</Message></Error></ErrorResponse>"
 
 
-class FaultyProxy:
+class FaultyProxy(Served):
     """Forwards to `upstream`; spoils the answers it was told to.
 
     Requests are counted per action (`DescribeInstances`) and, when `spoil` names a region, per
@@ -49,23 +49,20 @@ class FaultyProxy:
         self._upstream = urlsplit(upstream)
         self._spoiled: dict[tuple[str, str | None], tuple[range, Fault]] = {}
         self._lock = threading.Lock()
-        self._released = threading.Event()
         self.seen: Counter[tuple[str, str]] = Counter()
         proxy = self
 
         class Handler(_Handler):
             owner = proxy
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        )
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        super().__init__(server)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def spoil(
         self,
@@ -115,24 +112,6 @@ class FaultyProxy:
             return answer.status, answer.getheaders(), answer.read()
         finally:
             upstream.close()
-
-    def stall(self) -> None:
-        """Wait until the proxy is stopped."""
-        self._released.wait(60)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

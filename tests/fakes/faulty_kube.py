@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.served import Served
 
 Object = dict[str, Any]
 TOKEN = "a-very-secret-token"
@@ -72,7 +73,7 @@ def workload(name: str, **parts: Any) -> Object:
     } | parts
 
 
-class FaultyKube:
+class FaultyKube(Served):
     """Namespaces -> plural kinds -> objects, in pages of `page_size` whatever a client asks for.
 
     Requests are counted by the last part of their path, `deployments` or the namespace's name.
@@ -94,24 +95,21 @@ class FaultyKube:
         self._spoiled: dict[str, tuple[range, Fault]] = {}
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._released = threading.Event()
         kube = self
 
         class Handler(_Handler):
             owner = kube
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
+        server = _Server(("127.0.0.1", 0), Handler)
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
         )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        )
+        super().__init__(server)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"https://127.0.0.1:{self._server.server_port}"
+        return f"https://127.0.0.1:{self.port}"
 
     def spoil(self, last: str, fault: Fault, *, nth: int = 0, times: int = 1_000_000) -> None:
         """Spoil answers to paths that end so, from the `nth` (from 0) request on; count anew."""
@@ -151,24 +149,6 @@ class FaultyKube:
         end = start + self.page_size
         more = {"continue": str(0 if self.leads_back else end)} if end < len(items) else {}
         return {"kind": kind, "metadata": more, "items": list(items[start:end]) or None}
-
-    def stall(self) -> None:
-        """Wait until the server is stopped."""
-        self._released.wait(60)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _namespace(name: str, **labels: str) -> Object:

@@ -6,6 +6,7 @@ from typing import Any
 from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.vocabulary import Platform
 from resources.clouds.kubernetes.inventory import KubernetesCloud
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 from tests.fakes.kube_apiserver import ADMIN, READER, KubeApiserver, kube_apiserver
 
@@ -142,4 +143,5 @@ class KubeCluster:
 def kubernetes_cloud(env: dict[str, str] | None = None, **patience: Any) -> KubernetesCloud:
     """The adapter, as impatient as a test."""
     usual: dict[str, Any] = {"max_attempts": 1, "read_timeout": 10}
-    return KubernetesCloud(secrets=Secrets(ENV if env is None else env), **(usual | patience))
+    secrets = Secrets(ENV if env is None else env)
+    return KubernetesCloud(secrets=secrets, patience=Patience(**(usual | patience)))

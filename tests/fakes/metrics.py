@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,12 +12,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from qlrf_pipelines.domain.canary import Analysis
 from qlrf_pipelines.domain.errors import NotFound, QlrfError
 from qlrf_pipelines.ports.analyses import Analyses
 from qlrf_pipelines.ports.metrics import MetricSource, NoSeries, Point, Series
+from tests.fakes.served import Served
 
 Answer = Callable[[datetime], float | None] | QlrfError
 
@@ -59,7 +59,7 @@ class FakeAnalyses(Analyses):
         return self._known[name]
 
 
-class MetricsServer:
+class MetricsServer(Served):
     """An HTTP server on 127.0.0.1 that answers POSTs by a function of path, headers and body."""
 
     def __init__(self, answer: Callable[[str, Mapping[str, str], bytes], tuple[int, Any]]) -> None:
@@ -78,19 +78,8 @@ class MetricsServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        self.url = f"http://127.0.0.1:{self.port}"
 
 
 def datadog_double(

@@ -13,6 +13,7 @@ from qlrf_pipelines.domain.estate import Connector, TenantId
 from qlrf_pipelines.domain.vocabulary import Platform
 from resources.clouds.aws.executor import AwsExecutor
 from resources.clouds.aws.inventory import AwsCloud
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 from tests.fakes.moto_execution import extend_moto_for_execution
 from tests.fakes.moto_patch import extend_moto, patch_state
@@ -100,7 +101,7 @@ def role(account: str) -> str:
 def aws_cloud(**options: Any) -> AwsCloud:
     """The adapter, impatient: one attempt, and half a second for each answer."""
     patience = {"max_attempts": 1, "read_timeout": 5} | options
-    return AwsCloud(secrets=Secrets(ENV), **patience)
+    return AwsCloud(secrets=Secrets(ENV), patience=Patience(**patience))
 
 
 def aws_executor(**options: Any) -> AwsExecutor:

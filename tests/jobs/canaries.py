@@ -9,8 +9,10 @@ import dagster as dg
 
 from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.estate import ChangeRules
+from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.rollout import Rollout, RolloutState
 from qlrf_pipelines.jobs.rollout import rollout
+from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.submission import submit_plan
 from resources.plan_contract import SchemaPlanContract
 from resources.policy.embedded import EmbeddedPolicies
@@ -25,6 +27,8 @@ from tests.jobs.remediated import ASK, House, told
 FLEET = fleet(10)
 KEYS = [asset["asset_key"] for asset in FLEET]
 CANARY = KEYS[0]
+REQUEST = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
+ANN: dict[str, Any] = {"by": "ann", "role": Role.ENGINEER, "reason": "looks good to me"}
 
 
 class CanaryHouse(House):

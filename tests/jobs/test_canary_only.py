@@ -1,8 +1,6 @@
 """Mode canary_only: the canary goes by itself, the rest by people's word on that very digest."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,21 +14,11 @@ from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.services import rollouts
 from qlrf_pipelines.services.approvals import decide
 from qlrf_pipelines.services.claims import claim
-from qlrf_pipelines.services.planning_request import PlanRequest
 from sensors.approvals import run_request
 from sensors.remediation import Cursor, look_around
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import policy
-from tests.jobs.canaries import CANARY, FLEET, KEYS, CanaryHouse
-
-REQUEST = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-ANN: dict[str, Any] = {"by": "ann", "role": Role.ENGINEER, "reason": "looks good to me"}
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
+from tests.jobs.canaries import ANN, CANARY, FLEET, KEYS, REQUEST, CanaryHouse
 
 
 @pytest.fixture

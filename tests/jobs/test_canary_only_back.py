@@ -1,8 +1,6 @@
 """Mode canary_only: a canary whose rest is refused, or waits too long, does not stay out."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,22 +14,12 @@ from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.services import rollouts
 from qlrf_pipelines.services.approvals import decide
 from qlrf_pipelines.services.claims import claim, finish
-from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.rollout_rest import heed_word
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import policy
 from tests.fakes.executor import Trouble
-from tests.jobs.canaries import CANARY, CanaryHouse
+from tests.jobs.canaries import ANN, CANARY, REQUEST, CanaryHouse
 from tests.jobs.remediated import ASK, skipped
-
-REQUEST = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-ANN: dict[str, Any] = {"by": "ann", "role": Role.ENGINEER, "reason": "looks good to me"}
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Mode canary_only: what keeps a canary from going by itself, and its rest from following."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,21 +14,11 @@ from qlrf_pipelines.domain.rollout import RolloutState
 from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.services import rollouts
 from qlrf_pipelines.services.claims import claim, require_claim
-from qlrf_pipelines.services.planning_request import PlanRequest
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import rules
 from tests.fakes.policy import FakePolicies
-from tests.jobs.canaries import CANARY, FLEET, KEYS, CanaryHouse
+from tests.jobs.canaries import ANN, CANARY, FLEET, KEYS, REQUEST, CanaryHouse
 from tests.jobs.remediated import ASK, skipped, told
-
-REQUEST = PlanRequest(tenant=ACME, requested_by="rita", families=("ql-base-linux",))
-ANN: dict[str, Any] = {"by": "ann", "role": Role.ENGINEER, "reason": "looks good to me"}
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
 
 
 @pytest.fixture

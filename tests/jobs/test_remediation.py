@@ -1,7 +1,7 @@
 """From a plan through its approval to its execution: what was approved, or less, or nothing."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,12 +26,6 @@ CALM = Hands(
         history=ChangeHistory(failure_rate=0, days_since_failure=None, success_streak=20)
     )
 )
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Autonomy, roles, broken glass and windows: the rules of a plan, kept by its job."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from qlrf_pipelines.domain.autonomy import Mode
@@ -27,12 +25,6 @@ from tests.fakes.drifted import fleet, machine, policy, rules, world_of
 from tests.jobs.remediated import ASK, FLEET, House, skipped
 
 FREE = rules(Mode.FULL_AUTO, cooldown_minutes=0)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
 
 
 def free_world() -> World:

@@ -14,6 +14,7 @@ from qlrf_pipelines.domain.inventory import Kind, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clouds import CloudSession, LostAccount
 from resources.clouds.kubernetes.connection import cluster_calls, namespace_calls
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 from tests.fakes.kube_cluster import ENV, NAME, KubeCluster, kubernetes_cloud
 
@@ -207,7 +208,7 @@ def test_what_a_cluster_does_not_say_of_a_workload_is_unknown(cluster: KubeClust
 
 def test_a_list_of_many_pages_is_read_whole(cluster: KubeCluster) -> None:
     made = {cluster.workload(f"web-{n}", ready=None) for n in range(7)}
-    calls = cluster_calls(cluster.connector(), Secrets(ENV))
+    calls = cluster_calls(cluster.connector(), Secrets(ENV), Patience(max_attempts=1))
 
     path = f"apis/apps/v1/namespaces/{cluster.home}/deployments"
     pages = list(calls.pages(path, "DeploymentList", size=3))

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config
@@ -13,6 +12,7 @@ from botocore.session import Session
 from qlrf_pipelines.domain.estate import Connector
 from resources.clouds.aws.answers import AnswerParsers
 from resources.clouds.aws.faults import broken_off, translated
+from resources.clouds.patience import Patience
 
 FALLBACK_REGION = "us-east-1"
 SPOKEN = frozenset(
@@ -83,15 +83,6 @@ RECOVERING = frozenset(
     }
 )
 _CREATING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How often, how long and how widely AWS is asked."""
-
-    max_attempts: int
-    read_timeout: float
-    pool_size: int
 
 
 class _Models(Loader):

@@ -31,6 +31,7 @@ from resources.clouds.aws.snapshotting import (
     volumes_made,
 )
 from resources.clouds.aws.switching import TWO_SIDED, finalise_side, restore_side, switch_sides
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class AwsExecutor(Executor):
 
     def operator(self, connector: Connector, account: str) -> Operator:
         """The operator of one account; see the port."""
-        from resources.clouds.aws.connection import Patience, connect
+        from resources.clouds.aws.connection import connect
 
         patience = Patience(
             max_attempts=self._max_attempts,

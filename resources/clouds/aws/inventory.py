@@ -10,6 +10,7 @@ from qlrf_pipelines.domain.inventory import Page, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clouds import Cloud, CloudSession, LostAccount
 from resources.clouds.aws.listings import pages
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -24,31 +25,17 @@ class AwsCloud(Cloud):
 
     platform = Platform.AWS
 
-    def __init__(
-        self,
-        *,
-        secrets: Secrets,
-        max_attempts: int = 6,
-        read_timeout: float = 30,
-        pool_size: int = 16,
-    ) -> None:
+    def __init__(self, *, secrets: Secrets, patience: Patience) -> None:
         self._secrets = secrets
-        self._max_attempts = max_attempts
-        self._read_timeout = read_timeout
-        self._pool_size = pool_size
+        self._patience = patience
 
     def sessions(self, connector: Connector) -> Sequence[CloudSession | LostAccount]:
         """One session per account; see the port."""
-        from resources.clouds.aws.connection import Patience, connect
+        from resources.clouds.aws.connection import connect
 
         keys = self._secrets.of(connector)
-        patience = Patience(
-            max_attempts=self._max_attempts,
-            read_timeout=self._read_timeout,
-            pool_size=self._pool_size,
-        )
         try:
-            own = connect(connector, keys, patience)
+            own = connect(connector, keys, self._patience)
         except Unavailable as error:
             return [LostAccount(account="unknown", error=error)]
         if not connector.assume_roles:

@@ -19,6 +19,7 @@ from qlrf_pipelines.domain.recovery_plans import ProbeType
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clock import Clock
 from qlrf_pipelines.ports.recovery import Canary, RecoveryAdapter, RecoverySession
+from resources.clouds.patience import Patience
 from resources.recovery.answering import ANSWERS, bad, unasked
 from resources.recovery.canary import member_canary
 from resources.recovery.steps import Step, SteppedSession, failed, running, succeeded
@@ -66,7 +67,7 @@ class AwsRecovery(RecoveryAdapter):
 
     def calls(self, member: Member, keys: Mapping[str, str]) -> "AwsCalls":
         """The way in that a member's settings describe."""
-        from resources.clouds.aws.connection import Patience, connect
+        from resources.clouds.aws.connection import connect
         from resources.clouds.aws.recovery_calls import AwsCalls
 
         connector = Connector(

@@ -14,6 +14,7 @@ import urllib3
 
 from qlrf_pipelines.domain.errors import Refused, Truncated, Unavailable
 from resources.clouds.kubernetes.complaints import Object, object_of, problem_of
+from resources.clouds.patience import Patience
 
 PAGE = 200
 BUSY = (429, 500, 502, 503, 504)
@@ -30,19 +31,19 @@ class ClusterCalls:
         token: Callable[[], str],
         *,
         trust: str | None,
-        timeout: float,
-        attempts: int,
-        pool_size: int,
+        patience: Patience,
     ) -> None:
         self._server = server
         self._token = token
         self._pool = urllib3.PoolManager(
             cert_reqs="CERT_REQUIRED",
             ca_certs=trust,
-            maxsize=pool_size,
-            timeout=urllib3.Timeout(connect=min(10, timeout), read=timeout),
+            maxsize=patience.pool_size,
+            timeout=urllib3.Timeout(
+                connect=min(10, patience.read_timeout), read=patience.read_timeout
+            ),
             retries=urllib3.Retry(
-                total=attempts - 1,
+                total=patience.max_attempts - 1,
                 redirect=False,
                 status_forcelist=BUSY,
                 allowed_methods=None,

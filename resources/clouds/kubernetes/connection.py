@@ -15,10 +15,10 @@ from qlrf_pipelines.domain.estate import Connector
 from resources.clouds.kubernetes.calls import KubernetesCalls
 from resources.clouds.kubernetes.cluster import ClusterCalls
 from resources.clouds.kubernetes.recovery_settings import Place
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 
 TIMEOUT = 30.0
-ATTEMPTS = 4
 _TOKEN = "token"  # noqa: S105  the name of a reference, not one
 
 
@@ -90,10 +90,7 @@ def namespace_calls(
 def cluster_calls(
     connector: Connector,
     secrets: Secrets,
-    *,
-    timeout: float = TIMEOUT,
-    attempts: int = ATTEMPTS,
-    pool_size: int = 4,
+    patience: Patience,
 ) -> ClusterCalls:
     """A connector's whole cluster, to look at.
 
@@ -105,9 +102,7 @@ def cluster_calls(
         cluster.server,
         token_of(connector, secrets),
         trust=cluster.trust,
-        timeout=timeout,
-        attempts=attempts,
-        pool_size=pool_size,
+        patience=patience,
     )
 
 

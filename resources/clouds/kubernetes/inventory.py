@@ -8,11 +8,13 @@ from qlrf_pipelines.domain.estate import Connector
 from qlrf_pipelines.domain.inventory import Kind, Page, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clouds import Cloud, CloudSession, LostAccount
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 
 if TYPE_CHECKING:
     from resources.clouds.kubernetes.cluster import ClusterCalls
 
+ATTEMPTS = 4
 # What a cluster runs for itself. A connector that names one of them does list it.
 OWN_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
@@ -22,31 +24,16 @@ class KubernetesCloud(Cloud):
 
     platform = Platform.KUBERNETES
 
-    def __init__(
-        self,
-        *,
-        secrets: Secrets,
-        max_attempts: int = 4,
-        read_timeout: float = 30,
-        pool_size: int = 16,
-    ) -> None:
+    def __init__(self, *, secrets: Secrets, patience: Patience) -> None:
         self._secrets = secrets
-        self._max_attempts = max_attempts
-        self._read_timeout = read_timeout
-        self._pool_size = pool_size
+        self._patience = patience
 
     def sessions(self, connector: Connector) -> Sequence[CloudSession | LostAccount]:
         """The connector's one cluster; see the port."""
         from resources.clouds.kubernetes.connection import cluster_calls, cluster_of
 
         cluster = cluster_of(connector)
-        calls = cluster_calls(
-            connector,
-            self._secrets,
-            timeout=self._read_timeout,
-            attempts=self._max_attempts,
-            pool_size=self._pool_size,
-        )
+        calls = cluster_calls(connector, self._secrets, self._patience)
         try:
             return [KubernetesSession(calls, connector, account=cluster.name, identity=calls.who())]
         except Unavailable as error:

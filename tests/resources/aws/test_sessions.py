@@ -11,6 +11,7 @@ from qlrf_pipelines.domain.inventory import Kind, Scope
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.ports.clouds import CloudSession, LostAccount
 from resources.clouds.aws.inventory import AwsCloud
+from resources.clouds.patience import Patience
 from resources.secrets import Secrets
 from tests.fakes.faulty_http import Fault, FaultyProxy
 from tests.fakes.moto_aws import OWN, MotoAws, aws_cloud, aws_connector, role
@@ -94,7 +95,7 @@ def test_a_reference_that_leads_nowhere_is_rejected_and_names_itself() -> None:
     connector = aws_connector("http://127.0.0.1:9", credentials=references)
 
     with pytest.raises(Rejected) as caught:
-        AwsCloud(secrets=Secrets({})).sessions(connector)
+        AwsCloud(secrets=Secrets({}), patience=Patience(max_attempts=1)).sessions(connector)
 
     for part in ("aws-main", "acme", "env:ACME_KEY", "file:/nowhere/secret"):
         assert part in str(caught.value)
@@ -150,7 +151,7 @@ def test_a_region_that_cannot_be_is_an_error_that_says_what_to_correct(moto: Mot
 
 def test_no_error_carries_a_secret() -> None:
     secrets = Secrets({"KEY": "AKIAEXAMPLE", "SECRET": "s3cr3t-value"})
-    (lost,) = AwsCloud(secrets=secrets, max_attempts=1, read_timeout=1).sessions(
+    (lost,) = AwsCloud(secrets=secrets, patience=Patience(max_attempts=1, read_timeout=1)).sessions(
         aws_connector("http://127.0.0.1:9")
     )
 
