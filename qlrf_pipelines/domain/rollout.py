@@ -99,6 +99,8 @@ _S, _E = RolloutState, RolloutEvent
 FORWARD = (_S.RUNNING, _S.WATCHING)
 DRIVEN = (_S.RUNNING, _S.WATCHING, _S.ROLLING_BACK)
 WAITS_FOR_HUMAN = (_S.PAUSED, _S.HELD, _S.AWAITING_APPROVAL, _S.STUCK)
+# Nothing more is begun; what is in the air is followed to its end all the same.
+STOPPED = (_S.PAUSED, _S.HELD, _S.STUCK)
 # What is out and can still be taken back, or left where it is.
 OUT = (*FORWARD, _S.PAUSED, _S.HELD, _S.AWAITING_APPROVAL)
 

@@ -139,22 +139,28 @@ def begins_again_at(
     whole; but a new side made anew is looked at anew.
     """
     at = min((row.phase for row in rows if row.phase != FAILURE_PHASE), default=rollout.phase)
-    passed = max(rollout.passed, rollout.phase - 1)
+    passed = rollout.phase - 1
     previews = [row.phase for row in rows if row.phase >= 0 and plan.phases[row.phase].preview]
     return min(at, rollout.phase), min(passed, min(previews, default=passed + 1) - 1)
 
 
-def failure_share(rows: Sequence[AssetRow], phase: int) -> float:
-    """The share of assets begun that failed or are unknown: of this phase or of all, the worse."""
+def failure_share(rows: Sequence[AssetRow], phase: int, *, passed: int = -1) -> float:
+    """The share of assets begun that failed or are unknown: of this phase or of all, the worse.
+
+    What failed in a phase that was let pass, up to `passed`, was let be.
+    """
     assets = [r for r in rows if not r.asset.startswith(HOOK_ROW) and r.phase >= 0]
     shares = [0.0]
     for some in ([r for r in assets if r.phase == phase], assets):
         tried = [r for r in some if r.state not in (AssetState.WAITING, AssetState.SKIPPED)]
-        shares.append(len(failures(tried)) / len(tried) if tried else 0.0)
+        bad = [r for r in failures(tried) if r.phase > passed]
+        shares.append(len(bad) / len(tried) if tried else 0.0)
     return max(shares)
 
 
-def tripped(phase: PhasePlan, rows: Sequence[AssetRow], number: int) -> str | None:
+def tripped(
+    phase: PhasePlan, rows: Sequence[AssetRow], number: int, *, passed: int = -1
+) -> str | None:
     """Why the assets' own fate takes the rollout back, or None.
 
     While an asset is unknown nothing is taken back by itself: to touch what nobody knows is for a
@@ -162,7 +168,7 @@ def tripped(phase: PhasePlan, rows: Sequence[AssetRow], number: int) -> str | No
     """
     if any(row.state is AssetState.UNKNOWN for row in rows):
         return None
-    share = failure_share(rows, number)
+    share = failure_share(rows, number, passed=passed)
     for trigger in phase.triggers:
         if trigger.metric == FAILURE_SHARE and holds(trigger, share):
             return (

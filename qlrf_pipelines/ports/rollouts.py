@@ -70,8 +70,10 @@ class Rollouts(ABC):
     def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
         """Rollouts that have something to do now without a human, oldest first.
 
-        Those on their way that do not sleep beyond `now`, and those that are over and still hold
-        an asset: something is in the air, or whoever ended them was killed before the last step.
+        Those on their way that do not sleep beyond `now`; those that were stopped and have
+        something in the air, which somebody follows to its end; and those that are over and still
+        hold an asset: something is in the air, or whoever ended them was killed before the last
+        step.
         """
 
     @abstractmethod

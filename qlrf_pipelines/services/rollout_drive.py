@@ -74,7 +74,13 @@ def drive(
             rows={row.asset: row for row in world.rollouts.rows(tenant, rollout)},
             hold=timedelta(seconds=hold_seconds),
         )
-        work = Work(world=world, operators=Operators(world, tenant), plan=seat.plan, rollout=taken)
+        work = Work(
+            world=world,
+            operators=Operators(world, tenant),
+            plan=seat.plan,
+            rollout=taken,
+            rows=lambda: seat.rows,
+        )
         # Twice as many: while some are changed, the next ones are looked at.
         with ThreadPoolExecutor(2 * parallel, thread_name_prefix="rollout") as pool:
             mover = Mover(seat=seat, work=work, pool=pool, parallel=parallel)

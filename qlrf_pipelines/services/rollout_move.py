@@ -218,6 +218,9 @@ class Mover:
         """Look at what is changed next before there is room for it: looking changes nothing."""
         if not self._begins(mode):
             self.next.forget()
+            # Nobody waits for a look at what is not to be changed now: it may never come.
+            rows = self.seat.rows
+            self.polls = {a: due for a, due in self.polls.items() if not _looked_at(rows[a])}
             return
         for name in self.next.to_look_at({*self.flights.values(), *self.polls}):
             self._send(self.seat.rows[name], fresh=True)
@@ -314,17 +317,18 @@ class Mover:
             row = one.row
             fresh = not _goes_on(row, mode)
             if allowed:
-                begun.append(_begun(row, mode, now) if fresh else replace(row, begun=True))
+                goes_on = replace(row, begun=True, begun_at=now)
+                begun.append(_begun(row, mode, now) if fresh else goes_on)
             elif not fresh:
                 kept.append(replace(row, begun=False))
         return begun, kept
 
     def _trip(self) -> None:
         seat = self.seat
-        if seat.rollout.state is not RolloutState.RUNNING:
+        at, passed = seat.rollout.phase, seat.rollout.passed
+        if seat.rollout.state is not RolloutState.RUNNING or passed >= at:
             return
-        phase = seat.plan.phases[seat.rollout.phase]
-        why = tripped(phase, list(seat.rows.values()), seat.rollout.phase)
+        why = tripped(seat.plan.phases[at], list(seat.rows.values()), at, passed=passed)
         if why is not None:
             seat.turn(*on_trip(seat.plan, why))
 

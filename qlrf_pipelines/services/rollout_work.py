@@ -5,7 +5,7 @@ after a crash asks for the same thing again, with the same token.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -117,6 +117,7 @@ class Work:
     operators: Operators
     plan: RolloutPlan
     rollout: Rollout
+    rows: Callable[[], Mapping[str, AssetRow]]
 
     def capture(self, row: AssetRow) -> Outcome:
         """Look at what is there before it is changed; that it is gone is an outcome."""
@@ -238,12 +239,10 @@ class Work:
         key = token(self.rollout, row)
         if step.hook is not None and step.hook["type"] == "webhook":
             return self._webhook(row, step.hook, key)
-        target = target_of(self._asset_for(row))
+        target = self._target(row, now=step.hook is not None)
         operator = self.operators.of(target)
         if step.hook is not None:
             kind, parameters = OperationKind.HOOK, _texts(step.hook)
-            if row.now_id:
-                target = replace(target, id=row.now_id)
         else:
             kind = step.operation or OperationKind.RESTORE
             parameters = dict(step.parameters or {}) | self._earlier(row)
@@ -262,9 +261,22 @@ class Work:
             )
         )
 
-    def _asset_for(self, row: AssetRow) -> str:
-        """A hook of the whole rollout that runs on an asset runs on the plan's first one."""
-        return self.plan.assets[0] if row.asset.startswith(HOOK_ROW) else row.asset
+    def _target(self, row: AssetRow, *, now: bool = False) -> Target:
+        """The asset of a row, as what it is `now` if it was replaced.
+
+        A hook of the whole rollout runs on the first asset that is not gone, as what it is by then.
+
+        Raises:
+            Rejected: none is left to run a hook on.
+        """
+        if not row.asset.startswith(HOOK_ROW):
+            target = target_of(row.asset)
+            return replace(target, id=row.now_id) if now and row.now_id else target
+        rows = self.rows()
+        first = next((a for a in self.plan.assets if rows[a].state is not AssetState.SKIPPED), None)
+        if first is None:
+            raise Rejected("Every asset of this rollout is gone; there is none to run a hook on.")
+        return self._target(rows[first], now=True)
 
     def _earlier(self, row: AssetRow) -> dict[str, str]:
         """What an operation has to know of earlier ones: of what it undoes, or of its first try."""
@@ -319,9 +331,7 @@ class Work:
         return Outcome(row=row, event=_EVENTS[back, Status.FAILED])
 
     def _ask(self, row: AssetRow, check: Mapping[str, Any]) -> HealthReport:
-        target = target_of(row.asset)
-        if row.now_id:
-            target = replace(target, id=row.now_id)
+        target = self._target(row, now=True)
         try:
             operator = self.operators.of(target)
             if check["type"] in _ASKED_OF_CLOUD:

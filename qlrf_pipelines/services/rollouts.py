@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from qlrf_pipelines.domain.approval import Conditions, Extent
@@ -205,7 +206,9 @@ def retry(
     plan = read_plan(world.tasks.get(tenant, rollout).document.content)
 
     def again(found: Rollout, rows: Sequence[AssetRow]) -> Taken:
-        changed = tuple(new for row in rows if (new := _again(plan, found, row)) is not None)
+        now = world.clock.now()
+        tried = (_again(plan, found, row, now) for row in rows)
+        changed = tuple(row for row in tried if row is not None)
         if not changed:
             raise Refused(f"Rollout {found.id} has nothing that failed; nothing to try again.")
         if found.state is RolloutState.STUCK:
@@ -218,7 +221,7 @@ def retry(
     return _say(world, tenant, rollout, event, by=by, role=role, reason=reason, change=again)
 
 
-def _again(plan: RolloutPlan, rollout: Rollout, row: AssetRow) -> AssetRow | None:
+def _again(plan: RolloutPlan, rollout: Rollout, row: AssetRow, now: datetime) -> AssetRow | None:
     if rollout.state is RolloutState.STUCK:
         if row.state is not AssetState.NOT_RESTORED:
             return None
@@ -233,7 +236,9 @@ def _again(plan: RolloutPlan, rollout: Rollout, row: AssetRow) -> AssetRow | Non
     if row.state is AssetState.FAILED:
         return tried_again(plan, row)
     if row.state is AssetState.UNKNOWN:
-        return replace(row, state=advance_asset(row, AssetEvent.ASKED_AGAIN), begun=True)
+        # It is given as long as at first: whoever was away for long did not use its time.
+        asked = advance_asset(row, AssetEvent.ASKED_AGAIN)
+        return replace(row, state=asked, begun=True, begun_at=now)
     return None
 
 

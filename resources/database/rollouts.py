@@ -15,6 +15,8 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import (
     DRIVEN,
     ENDED,
+    IN_FLIGHT,
+    STOPPED,
     AssetRow,
     Change,
     Rollout,
@@ -158,7 +160,17 @@ class SqlRollouts(Rollouts):
         held = sa.select(ROLLOUT_LOCK.c.rollout).where(
             ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout.is_not(None)
         )
-        some = sa.or_(sa.and_(driven, awake), sa.and_(over, ROLLOUT.c.id.in_(held)))
+        stopped = ROLLOUT.c.state.in_([state.value for state in STOPPED])
+        in_the_air = sa.select(ROLLOUT_ASSET.c.rollout).where(
+            ROLLOUT_ASSET.c.tenant == tenant,
+            ROLLOUT_ASSET.c.begun,
+            ROLLOUT_ASSET.c.state.in_([state.value for state in IN_FLIGHT]),
+        )
+        some = sa.or_(
+            sa.and_(driven, awake),
+            sa.and_(over, ROLLOUT.c.id.in_(held)),
+            sa.and_(stopped, ROLLOUT.c.id.in_(in_the_air)),
+        )
         query = sa.select(ROLLOUT).where(_MINE, some).order_by(ROLLOUT.c.id).limit(limit)
         return self._rollouts(tenant, query)
 

@@ -8,7 +8,16 @@ from datetime import datetime
 from qlrf_pipelines.domain.approval import Extent
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.rollout import DRIVEN, ENDED, AssetRow, Change, Rollout, RolloutState
+from qlrf_pipelines.domain.rollout import (
+    DRIVEN,
+    ENDED,
+    IN_FLIGHT,
+    STOPPED,
+    AssetRow,
+    Change,
+    Rollout,
+    RolloutState,
+)
 from qlrf_pipelines.domain.tasks import Record
 from qlrf_pipelines.ports.rollouts import Rollouts
 from tests.fakes.ledger import FakeLedger
@@ -110,6 +119,11 @@ class FakeRollouts(Rollouts):
         return sorted(found, key=lambda rollout: rollout.id, reverse=True)[:limit]
 
     def with_work(self, tenant: TenantId, *, now: datetime, limit: int = 1000) -> Sequence[Rollout]:
+        in_the_air = {
+            key
+            for key, rows in self.assets.items()
+            if any(row.begun and row.state in IN_FLIGHT for row in rows.values())
+        }
         held = {(owner, rollout) for (owner, _), rollout in self.locked.items()}
         found = [
             rollout
@@ -118,6 +132,7 @@ class FakeRollouts(Rollouts):
             and (
                 (rollout.state in DRIVEN and (rollout.wake_at is None or rollout.wake_at <= now))
                 or (rollout.state in ENDED and key in held)
+                or (rollout.state in STOPPED and key in in_the_air)
             )
         ]
         return sorted(found, key=lambda rollout: rollout.id)[:limit]

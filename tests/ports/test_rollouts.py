@@ -184,6 +184,11 @@ def test_what_has_work_is_on_its_way_and_awake_or_over_and_still_holds_an_asset(
     assert work(minutes=5) == [house.id]
     become(wake_at=None, state=RolloutState.HELD)
     assert work(hours=1) == []
+    row = house.rows()[NAMES[0]]
+    for begun, found in ((True, [house.id]), (False, [])):
+        there = replace(row, state=AssetState.CHANGING, begun=begun)
+        stored.amend(ACME, house.id, lambda now, r=there: Change(rollout=now, rows=(r,)))
+        assert work() == found
     become(state=RolloutState.COMPLETED)
     assert work() == [house.id]
     assert stored.with_work(BETA, now=NOON) == []
