@@ -209,10 +209,17 @@ class _Driver:
             seat.turn(*on_trip(seat.plan, came.reason))
         elif came.says is Says.HOLD:
             self._hold(came.reason)
-        elif phase.asks and not seat.plan.auto_promote and not is_asked(seat.world, seat.rollout):
+        elif phase.asks and not seat.plan.auto_promote and not self._is_asked(rows):
             self._hold(f"{came.reason} and passed; promote it to go on")
         else:
             self._next_phase(rows, came.reason)
+
+    def _is_asked(self, rows: list[AssetRow]) -> bool:
+        """Whether people are asked about the rest, or were when the canary had been watched."""
+        seat, started = self.seat, self.seat.rollout.started_at
+        ended = max((row.ended_at for row in rows if row.ended_at is not None), default=started)
+        done_at = ended + seat.plan.phases[seat.rollout.phase].wait
+        return is_asked(seat.world, seat.rollout, done_at=done_at)
 
     def _hold(self, reason: str) -> None:
         self.seat.turn(RolloutEvent.HELD, reason, watch_since=self.seat.rollout.watch_since)

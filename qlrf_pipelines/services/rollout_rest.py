@@ -13,6 +13,7 @@ from qlrf_pipelines.domain.approval import (
     Approved,
     ChangesRequested,
     Conditions,
+    DecisionKind,
     Expired,
     Extent,
     Pending,
@@ -72,15 +73,19 @@ def asks(world: World, rollout: Rollout) -> str:
     )
 
 
-def is_asked(world: World, rollout: Rollout) -> bool:
-    """Whether a canary is done, and people have yet to decide about the rest.
+def is_asked(world: World, rollout: Rollout, *, done_at: datetime) -> bool:
+    """Whether people have yet to decide about the rest of a canary that is `done_at` a moment.
 
-    Whoever approves then has seen it, so nobody has to promote what somebody approves.
+    Whoever approves then has seen it, so nobody has to promote what somebody approves; whoever
+    approved after that moment had seen it as well.
     """
     if rollout.bound is None or rollout.phase < rollout.bound:
         return False
     record = world.tasks.get(rollout.tenant, rollout.id)
-    return isinstance(standing_of_people(record, now=world.clock.now()), Pending)
+    if isinstance(standing_of_people(record, now=world.clock.now()), Pending):
+        return True
+    said = [one.at for one in record.decisions if one.kind is DecisionKind.APPROVE]
+    return max(said, default=rollout.started_at) >= done_at
 
 
 def may_go_on(record: Record, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from qlrf_pipelines.domain.tasks import TaskState
 from qlrf_pipelines.services import rollouts
 from qlrf_pipelines.services.claims import claim, require_claim
 from tests.fakes.approvals import ACME
-from tests.fakes.drifted import rules
+from tests.fakes.drifted import policy, rules
 from tests.fakes.policy import FakePolicies
 from tests.jobs.canaries import ANN, CANARY, FLEET, KEYS, REQUEST, CanaryHouse
 from tests.jobs.remediated import ASK, skipped, told
@@ -93,6 +93,24 @@ def test_what_the_policies_deny_of_the_rest_is_held_and_looked_at_again(house: C
     assert "not today" in house.rollout.reason
     house.world = replace(house.world, policy=kept)
     rollouts.resume(house.world, ACME, house.rollout.id, **ANN)
+    assert house.go() is RolloutState.COMPLETED
+
+
+def test_whoever_approved_a_canary_they_saw_need_not_promote_it_as_well(
+    instance: dg.DagsterInstance,
+) -> None:
+    house = CanaryHouse(instance, policies=(policy(),))
+    house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
+    assert house.go() is RolloutState.AWAITING_APPROVAL
+    kept = house.world.policy
+    same = FakePolicies({"plan_safety": ["not today"]}, digest=kept.bundle_digest())
+    house.world = replace(house.world, policy=same)
+    house.say()
+    assert house.go() is RolloutState.HELD
+    house.world = replace(house.world, policy=kept)
+
+    rollouts.resume(house.world, ACME, house.rollout.id, **ANN)
+
     assert house.go() is RolloutState.COMPLETED
 
 
