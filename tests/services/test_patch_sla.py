@@ -14,6 +14,7 @@ from qlrf_pipelines.domain.vocabulary import COVERED_VERDICTS, DriftVerdict, Sev
 from qlrf_pipelines.services.patch_sla import judge_patch_sla
 from qlrf_pipelines.services.planning_facts import look
 from qlrf_pipelines.services.planning_targets import selected
+from tests.examples import examples
 from tests.fakes.clock import NOON
 from tests.fakes.drifted import policy
 from tests.fakes.estate import FakeEstate
@@ -35,7 +36,11 @@ from tests.services.patch_fleets import (
 VENDOR = PatchSource(type=SourceType.OS_VENDOR, severity=(Severity.CRITICAL,))
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=examples(40, thorough=120),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(rows=fleets(), estate=estates(), most=st.sampled_from([1, 1_000_000]))
 def test_a_fleet_is_judged_as_each_of_its_assets_would_be(
     rows: dict[str, list[Row]], estate: Estate, most: int
@@ -45,7 +50,11 @@ def test_a_fleet_is_judged_as_each_of_its_assets_would_be(
     assert in_order(lake.rows("patch_sla")) == in_order(expected(rows, estate))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=examples(25, thorough=60),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(rows=fleets(), estate=estates())
 def test_where_everything_is_known_a_promise_is_about_what_the_planner_selects(
     rows: dict[str, list[Row]], estate: Estate

@@ -9,6 +9,7 @@ from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.services.planning import Planning, make_plans
 from qlrf_pipelines.services.planning_request import PlanRequest
+from tests.examples import examples
 from tests.fakes.drifted import AT_REST, drifted, fleet, machine, rules, world_of
 from tests.fakes.plan_contract import FakePlanContract
 from tests.fakes.policy import FakePolicies
@@ -24,7 +25,7 @@ def plans(assets: list[dict[str, Any]], drift: list[dict[str, Any]], mode: Mode)
     return make_plans(world, request, engine=FakePolicies(), contract=FakePlanContract())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, thorough=40), deadline=None)
 @given(
     mode=st.sampled_from(Mode),
     lost=st.sampled_from([(0, name) for name in INVENTORY_FACTS] + [(1, n) for n in DRIFT_FACTS]),

@@ -29,6 +29,7 @@ from qlrf_pipelines.services.hands import Hands
 from qlrf_pipelines.services.planning import make_plan
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.recheck import Changed, Rechecked, Shrunk, Unchanged, recheck
+from tests.examples import examples
 from tests.fakes.drifted import AT_REST, drifted, fleet, machine, policy, release, rules, world_of
 from tests.fakes.estate import FakeEstate
 from tests.fakes.observations import observed
@@ -150,7 +151,7 @@ JUDGED: Mapping[str, list[Any]] = {
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40, thorough=120), deadline=None)
 @given(
     environment=st.sampled_from(["production", "staging", "development"]),
     which=st.integers(0, COUNT - 1),
@@ -182,7 +183,7 @@ def test_no_fact_of_any_asset_changes_or_is_lost_unnoticed(
     assert isinstance(recheck(world, document), Changed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, thorough=40), deadline=None)
 @given(lost=st.sets(st.integers(0, COUNT - 1)), rows=st.sampled_from(["both", "drift", "all"]))
 def test_rows_that_are_lost_never_let_anything_go(lost: set[int], rows: str) -> None:
     assume(lost or rows == "all")
@@ -195,7 +196,7 @@ def test_rows_that_are_lost_never_let_anything_go(lost: set[int], rows: str) -> 
     assert isinstance(came, Changed)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(20, thorough=30), deadline=None)
 @given(gone=st.sets(st.integers(0, COUNT - 1), max_size=COUNT), more=st.integers(0, 1))
 def test_any_assets_may_vanish_and_the_rest_may_go(gone: set[int], more: int) -> None:
     assets = fleet(COUNT, "staging")

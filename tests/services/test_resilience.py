@@ -18,6 +18,7 @@ from qlrf_pipelines.domain.resilience import RANKS
 from qlrf_pipelines.domain.vocabulary import Platform
 from qlrf_pipelines.services.drill_export import export_drills
 from qlrf_pipelines.services.resilience import judge, refresh_resilience, register
+from tests.examples import examples
 from tests.fakes import drilled
 from tests.fakes.clock import NOON
 from tests.fakes.drill_house import DrillHouse
@@ -285,7 +286,7 @@ def rank(row: dict[str, Any]) -> int:
     return RANKS[row["readiness"]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, thorough=40), deadline=None)
 @given(rows=drill_rows(), which=st.data())
 def test_losing_any_fact_of_any_drill_never_improves_anything(
     rows: list[dict[str, Any]], which: st.DataObject

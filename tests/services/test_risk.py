@@ -16,6 +16,7 @@ from qlrf_pipelines.domain.risk import (
 )
 from qlrf_pipelines.domain.vocabulary import ControlVerdict, Environment, Severity
 from qlrf_pipelines.services.risk import score_risk
+from tests.examples import examples
 from tests.fakes.clock import NOON
 from tests.fakes.controls import FakeControls, control
 from tests.fakes.fleet import asset, store, tenant
@@ -141,7 +142,11 @@ def as_row(row: dict[str, Any], risk: Risk) -> dict[str, Any]:
     }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=examples(25, thorough=60),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(rows=fleets())
 def test_a_fleet_is_scored_as_each_of_its_assets_would_be(
     rows: dict[str, list[dict[str, Any]]],
@@ -164,7 +169,11 @@ FACTS = {
 }
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=examples(20, thorough=40),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(rows=fleets(), data=st.data())
 def test_losing_a_row_or_a_fact_never_lowers_any_risk(
     rows: dict[str, list[dict[str, Any]]], data: st.DataObject
