@@ -217,6 +217,7 @@ def _settled(after: Record, decision: Decision) -> Amendment:
         ready = opens is None or opens <= now
         changed = replace(
             changed,
+            ready_seq=None,  # what a canary was ready for alone waits for the window, too
             due_at=came.until if ready else opens,
             review_due=changed.review_due or came.broke_glass,
         )
