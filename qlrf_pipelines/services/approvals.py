@@ -146,7 +146,8 @@ def revise(
 ) -> Task:
     """Put another document in the place of the last one; everything is asked anew.
 
-    The same document changes nothing: whoever requested changes wants another one. Without a
+    The same document within the same limits changes nothing: whoever requested changes wants
+    another one. With other limits it is asked for again, still as its author's. Without a
     requirement, the old one is kept with its time to decide starting again.
 
     Raises:
@@ -169,8 +170,10 @@ def revise(
             made_by=revised_by,
             made_at=now,
         )
-        if fresh.digest == old.digest and old.state in NOT_STARTED:
-            return None
+        if fresh.digest == old.digest:
+            if need.limits == old.requirement.limits and old.state in NOT_STARTED:
+                return None
+            fresh = replace(fresh, made_by=last.made_by)
         changed = replace(
             old,
             requirement=need,
