@@ -15,7 +15,14 @@ from qlrf_pipelines.domain.schedules import cron
 from qlrf_pipelines.jobs.approval import TENANT_TAG
 from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.submission import ENVIRONMENT_TAG, JOB, POLICY_TAG
-from qlrf_pipelines.services.triggers import BY_ITSELF, Due, due, in_the_way, open_requests
+from qlrf_pipelines.services.triggers import (
+    BY_ITSELF,
+    Due,
+    asked_for,
+    due,
+    in_the_way,
+    open_requests,
+)
 from sensors.approvals import in_turn
 
 TRIGGER_TAG = "qlrf/trigger"
@@ -29,11 +36,13 @@ class Cursor:
     """Which snapshot of each tenant was looked at, when each calendar last fired, whose turn it is.
 
     `fired` is by tenant and policy; a calendar seen for the first time fires from then on, never
-    for the past.
+    for the past. `waiting`, by the same, is the time of a calendar that met something in its way:
+    it is looked at with every snapshot and hour until it was asked for, or the next time comes.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
     fired: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
     turn: str = ""
 
     @classmethod
@@ -43,8 +52,9 @@ class Cursor:
 
     def text(self) -> str:
         """As a sensor keeps it."""
-        kept = {"seen": dict(self.seen), "fired": dict(self.fired), "turn": self.turn}
-        return json.dumps(kept, sort_keys=True)
+        kept = {"seen": self.seen, "fired": self.fired, "waiting": self.waiting}
+        named = {name: dict(marks) for name, marks in kept.items()}
+        return json.dumps(named | {"turn": self.turn}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +68,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """What a policy wants planned: the run that would plan it, or why it must not ask now."""
+    """What a policy wants planned: the run that would plan it, or why it must not ask now.
 
+    `waits` if that is in its way, and not the very thing it would ask for.
+    """
+
+    policy: str
     request: dg.RunRequest | None
     why_not: str = ""
+    waits: bool = False
 
 
 def look_around(
@@ -81,10 +96,12 @@ def look_around(
     said: list[str] = []
     seen = {name: mark for name, mark in cursor.seen.items() if name in mine}
     fired = dict(cursor.fired)
+    waiting = {own: at for own, at in cursor.waiting.items() if own.partition("/")[0] in mine}
     looked = 0
     for name in in_turn(list(mine), cursor.turn):
         if looked == tenants or len(requests) >= runs:
-            return _look(requests, said, Cursor(seen=seen, fired=fired, turn=name))
+            kept = Cursor(seen=seen, fired=fired, waiting=waiting, turn=name)
+            return _look(requests, said, kept)
         tenant = mine[name]
         try:
             mark, calendar = _mark(world), _calendar(world, estate, tenant, fired)
@@ -92,15 +109,18 @@ def look_around(
                 fired |= calendar.fired
                 continue
             looked += 1
-            wishes = list(_wishes(world, estate, tenant, calendar.due))
+            held = {} if seen.get(name) == mark else _held(estate, tenant, waiting)
+            times = {**held, **calendar.due}
+            wishes = list(_wishes(world, estate, tenant, times))
         except QlrfError as error:
             said.append(f"Tenant {name} is looked at again later: {error}")
             continue
         requests += [wish.request for wish in wishes if wish.request is not None]
         said += [wish.why_not for wish in wishes if wish.why_not]
+        waiting = _still_waiting(waiting, tenant, times, wishes)
         seen[name] = mark
         fired |= calendar.fired
-    return _look(requests, said, Cursor(seen=seen, fired=fired))
+    return _look(requests, said, Cursor(seen=seen, fired=fired, waiting=waiting))
 
 
 def _look(requests: Sequence[dg.RunRequest], said: Sequence[str], cursor: Cursor) -> Look:
@@ -141,6 +161,32 @@ def _calendar(world: World, estate: Estate, tenant: Tenant, fired: Mapping[str, 
     return _Calendar(due=due_now, fired=marks)
 
 
+def _held(estate: Estate, tenant: Tenant, waiting: Mapping[str, str]) -> dict[str, datetime]:
+    """The policies of a tenant with a time of their calendar that is still to be asked for."""
+    return {
+        policy.name: datetime.fromisoformat(waiting[own])
+        for policy in _policies(estate, tenant)
+        if (own := f"{tenant.name}/{policy.name}") in waiting
+    }
+
+
+def _still_waiting(
+    waiting: Mapping[str, str],
+    tenant: Tenant,
+    times: Mapping[str, datetime],
+    wishes: Sequence[_Wish],
+) -> dict[str, str]:
+    """What waits after a look; in an environment that was asked for, its run's key is the same."""
+    left = {own: at for own, at in waiting.items() if not _of(tenant, own, times)}
+    blocked = {wish.policy for wish in wishes if wish.waits and wish.policy in times}
+    return left | {f"{tenant.name}/{name}": times[name].isoformat() for name in blocked}
+
+
+def _of(tenant: Tenant, own: str, times: Mapping[str, datetime]) -> bool:
+    name, _, policy = own.partition("/")
+    return name == tenant.name and policy in times
+
+
 def _latest(policy: PatchPolicy, *, after: datetime, until: datetime) -> datetime | None:
     """The last time a calendar fired in between; times missed while nobody looked are one."""
     calendar, zone = cron(policy.schedule.cron or ""), policy.schedule.timezone
@@ -163,9 +209,15 @@ def _wishes(
             blocked = in_the_way(records, policy, wanted)
             if blocked:
                 where = f"{tenant.name}, {wanted.environment}"
-                yield _Wish(request=None, why_not=f"{policy.name} waits in {where}: {blocked}.")
+                yield _Wish(
+                    policy=policy.name,
+                    request=None,
+                    why_not=f"{policy.name} waits in {where}: {blocked}.",
+                    waits=not asked_for(records, policy, wanted),
+                )
             else:
-                yield _Wish(request=run_request(tenant, policy, wanted, calendar.get(policy.name)))
+                request = run_request(tenant, policy, wanted, calendar.get(policy.name))
+                yield _Wish(policy=policy.name, request=request)
 
 
 def run_request(

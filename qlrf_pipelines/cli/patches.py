@@ -26,6 +26,8 @@ from qlrf_pipelines.settings import Settings
 _LISTED = (SlaStatus.BREACHED, SlaStatus.BREACHING, SlaStatus.DUE)
 _COLUMNS = ["tenant", "asset_key", "name", "environment", "policy", "severity", "measured_by"]
 _COLUMNS += ["missing", "since", "due_at", "within_seconds", "reason", "as_of"]
+_KEPT = (SlaStatus.MET, SlaStatus.DUE, SlaStatus.BREACHING)
+_PROMISE = "tenant, policy, severity, measured_by, within_seconds"
 _SHOWN = ["tenant", "name", "environment", "policy", "severity", "status", "missing", "since"]
 _SHOWN += ["due_at", "left", "reason"]
 _STANDS = ["tenant", "policy", "severity", "within", "assets", "met", "due", "breaching"]
@@ -70,10 +72,10 @@ def patches(
     for name in policy:
         known(house, "agg_patch_sla", "policy", name)
     asked = (among("tenant", tenant), among("policy", policy), among("severity", severity))
-    if by_policy:
-        _show_promises(house, matching(*asked), limit=limit, as_json=as_json)
-        return
     now = wiring.clock().now()
+    if by_policy:
+        _show_promises(house, promises(now), matching(*asked), limit=limit, as_json=as_json)
+        return
     mart = standing(now)
     where = matching(*asked, among("status", status or [str(s) for s in _LISTED]))
     order = "due_at NULLS LAST, tenant, name, asset_key, policy, severity"
@@ -105,9 +107,40 @@ FROM fct_patch_sla s JOIN dim_tenant t ON t.tenant = s.tenant
 WHERE s.active) AS standing"""  # noqa: S608  words of our own
 
 
-def _show_promises(house: Warehouse, where: str, *, limit: int, as_json: bool) -> None:
+def promises(now: datetime) -> str:
+    """How each promise stands now: the mart `agg_patch_sla`, counted again over `standing`.
+
+    A promise nobody judged keeps its row, and is no_data.
+    """
+    late = ", ".join(f"'{one}'" for one in _LISTED)
+    counts = ", ".join(
+        f"count(CASE WHEN standing.status = '{one}' THEN 1 END) AS {one}" for one in SlaStatus
+    )
+    kept = f"cast({' + '.join(_KEPT)} AS double precision) / nullif(assets, 0)"
+    overdue = (
+        f"standing.status = '{SlaStatus.UNKNOWN}' AND standing.due_at <= TIMESTAMPTZ '{iso(now)}'"
+    )
+    return f"""(
+SELECT {_PROMISE}, assets, {", ".join(SlaStatus)}, unknown_overdue, {kept} AS kept,
+       CASE WHEN {kept} IS NULL THEN 'no_data' WHEN {kept} >= 0.9 THEN 'healthy'
+            WHEN {kept} >= 0.7 THEN 'warning' ELSE 'critical' END AS status,
+       first_due_at, as_of
+FROM (
+  SELECT {", ".join(f"p.{name}" for name in _PROMISE.split(", "))}, {counts},
+         count(standing.asset_key) AS assets,
+         count(CASE WHEN {overdue} THEN 1 END) AS unknown_overdue,
+         min(CASE WHEN standing.status IN ({late}) THEN standing.due_at END) AS first_due_at,
+         min(standing.as_of) AS as_of
+  FROM agg_patch_sla p LEFT JOIN {standing(now)}
+    ON standing.tenant = p.tenant AND standing.policy = p.policy
+   AND standing.severity = p.severity
+  GROUP BY {", ".join(f"p.{name}" for name in _PROMISE.split(", "))}
+) AS counted) AS promises"""  # noqa: S608  words of our own
+
+
+def _show_promises(house: Warehouse, mart: str, where: str, *, limit: int, as_json: bool) -> None:
     order = "kept NULLS LAST, first_due_at NULLS LAST, tenant, policy, severity"
-    sql = f"SELECT * FROM agg_patch_sla{where} ORDER BY {order}{first(limit)}"  # noqa: S608
+    sql = f"SELECT * FROM {mart}{where} ORDER BY {order}{first(limit)}"  # noqa: S608
     rows = rows_of(house, sql)
     emit_rows(
         rows
@@ -117,7 +150,7 @@ def _show_promises(house: Warehouse, where: str, *, limit: int, as_json: bool) -
         columns=_STANDS,
         empty="No patch policy promises anything here.",
     )
-    say_cut(house, "agg_patch_sla", where, shown=len(rows))
+    say_cut(house, mart, where, shown=len(rows))
 
 
 def _nothing(judged: int) -> str:

@@ -13,8 +13,6 @@ from qlrf_pipelines.domain.roles import Permission, Role, may, person
 from qlrf_pipelines.domain.vocabulary import RiskLevel
 
 DAY = timedelta(hours=24)
-# After that long without a review of a broken glass, no other one is broken.
-REVIEW_WITHIN = timedelta(hours=72)
 # Who speaks for the platform where nobody has to be asked: this and the mode that allows it.
 AUTONOMY = "autonomy:"
 
@@ -173,16 +171,19 @@ def standing(
     digest: str,
     requester: str,
     now: datetime,
+    author: str = "",
 ) -> Standing:
     """What the decisions about this digest come to at this moment.
 
     Decisions about another digest, by people who may not decide, or made after time ran out count
-    for nothing. Of several, the first that ends the matter stands.
+    for nothing. Of several, the first that ends the matter stands. `author` wrote the document.
     """
     said = tuple(decisions)
     if requirement.unattended is not Extent.CANARY:
-        return _standing(requirement, said, digest, requester, now)
-    people = standing_of_people(requirement, said, digest=digest, requester=requester, now=now)
+        return _standing(requirement, said, digest, (requester, author), now)
+    people = standing_of_people(
+        requirement, said, digest=digest, requester=requester, author=author, now=now
+    )
     if not isinstance(people, Pending):
         return people
     return _canary_alone(requirement, said, digest) or people
@@ -195,10 +196,11 @@ def standing_of_people(
     digest: str,
     requester: str,
     now: datetime,
+    author: str = "",
 ) -> Standing:
     """What people's decisions come to, as if the platform had said nothing."""
     asked = replace(requirement, unattended=None)
-    return _standing(asked, tuple(decisions), digest, requester, now)
+    return _standing(asked, tuple(decisions), digest, (requester, author), now)
 
 
 def _canary_alone(
@@ -223,13 +225,15 @@ def _standing(
     requirement: Requirement,
     decisions: Sequence[Decision],
     digest: str,
-    requester: str,
+    askers: tuple[str, str],
     now: datetime,
 ) -> Standing:
     counted: list[Decision] = []
     approved: Approved | None = None
     for decision in sorted(decisions, key=lambda one: one.number):
-        if decision.digest != digest or why_not(requirement, decision, requester, counted):
+        if decision.digest != digest:
+            continue
+        if why_not(requirement, decision, askers[0], counted, author=askers[1]):
             continue
         if decision.at >= (approved.until if approved else requirement.expires_at):
             break
@@ -262,29 +266,42 @@ _STOPS = (DecisionKind.REJECT, DecisionKind.REVOKE, DecisionKind.REQUEST_CHANGES
 
 
 def why_not(
-    requirement: Requirement, decision: Decision, requester: str, earlier: Sequence[Decision]
+    requirement: Requirement,
+    decision: Decision,
+    requester: str,
+    earlier: Sequence[Decision],
+    *,
+    author: str = "",
 ) -> str | None:
     """Why this person may not say this; None if they may.
 
-    Saying no is open to the requester too; saying yes is not, also not for somebody else.
+    Saying no is open to the requester too, and to the author of the document as it is now; saying
+    yes is not, also not for somebody else.
     """
     if by_itself(decision.by):
         may_go = requirement.unattended is not None and decision.kind is DecisionKind.APPROVE
         return None if may_go else f"people decide about it, and {decision.by} is nobody"
-    own = person(decision.by) == person(requester)
-    if decision.kind in _STOPS and own:
+    did = _own(decision.by, requester, author)
+    if decision.kind in _STOPS and did:
         return None
-    if own and requirement.four_eyes:
-        return f"{decision.by} asked for it, and nobody decides about their own request"
+    if did and requirement.four_eyes:
+        return f"{decision.by} {did}, and nobody decides about their own request"
     if decision.kind is DecisionKind.BREAK_GLASS:
         return _why_no_glass(requirement, decision)
     if _may(requirement, decision):
-        return _why_no_delegate(decision, requester)
+        return _why_no_delegate(decision, requester, author)
     if decision.kind is DecisionKind.DELEGATE:
         return f"{decision.by} is {decision.role}: only what one may do can be delegated"
     if decision.kind is not DecisionKind.REVIEW and _delegators(decision.by, earlier):
         return None
     return f"{decision.by} is {decision.role}, and {requirement.role} or higher is needed"
+
+
+def _own(name: str, requester: str, author: str) -> str:
+    """What makes it this person's own request; '' if nothing does."""
+    if person(name) == person(requester):
+        return "asked for it"
+    return "wrote what is asked for now" if author and person(name) == person(author) else ""
 
 
 def by_itself(name: str) -> bool:
@@ -306,14 +323,13 @@ def _why_no_glass(requirement: Requirement, decision: Decision) -> str | None:
     return None
 
 
-def _why_no_delegate(decision: Decision, requester: str) -> str | None:
+def _why_no_delegate(decision: Decision, requester: str, author: str) -> str | None:
     if decision.kind is not DecisionKind.DELEGATE:
         return None
     if not person(decision.delegate):
         return "a delegation needs somebody to delegate to"
-    if person(decision.delegate) == person(requester):
-        return f"{decision.delegate} asked for it, and cannot be the one to decide"
-    return None
+    did = _own(decision.delegate, requester, author)
+    return f"{decision.delegate} {did}, and cannot be the one to decide" if did else None
 
 
 def _delegators(name: str, decisions: Iterable[Decision]) -> list[str]:
@@ -366,7 +382,7 @@ def _approved(requirement: Requirement, decisions: Sequence[Decision]) -> Approv
 
 
 def voters(
-    requirement: Requirement, decisions: Iterable[Decision], *, requester: str
+    requirement: Requirement, decisions: Iterable[Decision], *, requester: str, author: str = ""
 ) -> tuple[tuple[str, Role], ...]:
     """The people whose approval counts, each with the role that gives it weight.
 
@@ -374,7 +390,7 @@ def voters(
     """
     counted: list[Decision] = []
     for one in sorted(decisions, key=lambda item: item.number):
-        if not why_not(requirement, one, requester, counted):
+        if not why_not(requirement, one, requester, counted, author=author):
             counted.append(one)
     roles = {person(one.by): one.role for one in counted if one.kind is DecisionKind.DELEGATE}
     return tuple(
@@ -382,19 +398,3 @@ def voters(
         for word, one in _votes(requirement, counted).items()
         if not by_itself(one.by)
     )
-
-
-def review_due(decisions: Iterable[Decision], *, requester: str) -> Decision | None:
-    """The broken glass nobody else has looked at yet; None if there is none.
-
-    Reviewing takes the right to approve, and is for neither the one who broke it nor the requester.
-    """
-    broken: Decision | None = None
-    for decision in sorted(decisions, key=lambda one: one.number):
-        if decision.kind is DecisionKind.BREAK_GLASS:
-            broken = decision
-        elif decision.kind is DecisionKind.REVIEW and broken is not None:
-            others = {person(broken.by), person(requester)}
-            if person(decision.by) not in others and may(decision.role, Permission.APPROVE_TASKS):
-                broken = None
-    return broken

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from qlrf_pipelines.domain.approval import (
-    REVIEW_WITHIN,
     Approved,
     Decision,
     Extent,
@@ -21,6 +20,7 @@ from qlrf_pipelines.domain.approval import (
     standing_of_people,
 )
 from qlrf_pipelines.domain.evidence import Entry
+from qlrf_pipelines.domain.glass import REVIEW_WITHIN
 from qlrf_pipelines.domain.messages import About, Event, Message, OnlyWhile, compose
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.news import News, reason_of
@@ -193,6 +193,7 @@ def _came_to(record: Record, entry: Entry, *, now: datetime | None = None) -> ob
         _decisions(record, entry),
         digest=task.digest,
         requester=task.requested_by,
+        author=record.document.made_by,
         now=now or entry.recorded_at,
     )
 
@@ -308,5 +309,6 @@ def _people(record: Record, now: datetime) -> object:
         record.current,
         digest=record.task.digest,
         requester=record.task.requested_by,
+        author=record.document.made_by,
         now=now,
     )

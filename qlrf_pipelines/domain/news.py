@@ -23,16 +23,22 @@ class News:
     resolving: tuple[Event, ...] = ()
 
 
-def heard(news: News, listener: Notification, *, step: object) -> Message | None:
-    """The news as a listener hears it; None if it does not want to hear of it.
+def heard(news: News, listener: Notification, *, step: object) -> tuple[Message, ...]:
+    """The news as a listener hears it; nothing if it does not want to hear of it.
 
-    `step` is the number of the entry that tells it, or whatever else makes it one.
+    It is told once, but where incidents are kept once for each of them: a broken glass is one of
+    its own, and nobody is asked any more. `step` is the number of the entry that tells it, or
+    whatever else makes it one.
     """
-    event = next((one for one in news.events if one.value in listener.events), None)
-    if event is None:
-        return None
-    name = key(news.message.tenant, step, listener)
-    return replace(news.message, event=event, key=name, resolves=event in news.resolving)
+    found: dict[str, Message] = {}
+    for event in news.events:
+        if event.value in listener.events:
+            own = f"{step}.{event}" if found else step
+            name = key(news.message.tenant, own, listener)
+            told = replace(news.message, event=event, key=name, resolves=event in news.resolving)
+            found.setdefault(told.incident, told)
+    messages = tuple(found.values())
+    return messages if listener.channel == Channel.PAGERDUTY else messages[:1]
 
 
 def key(tenant: TenantId, step: object, listener: Notification) -> str:

@@ -1,7 +1,7 @@
 """When things may happen: zones, weekly windows, cron with the nth weekday of a month.
 
 A wall-clock time that a zone skips in spring is the moment its clocks jump to; one that happens
-twice in autumn is the first of the two.
+twice in autumn is the first of the two, and the second where something lasts until then.
 """
 
 import re
@@ -96,12 +96,14 @@ class Span:
 class WeeklyWindow:
     """A window that opens on some weekdays at a time of day and lasts, also over midnight.
 
-    `days` empty means every day.
+    `days` empty means every day. With `until` it ends as clocks show that time, also in the night
+    they are changed, and `lasts` is how long that is in any other.
     """
 
     days: tuple[Weekday, ...] = ()
     start: time
     lasts: timedelta
+    until: time | None = None
 
     def spans(self, around: datetime, *, timezone: str, days: int = 8) -> Sequence[Span]:
         """The window's openings that may matter at a moment and in the days after it."""
@@ -110,11 +112,20 @@ class WeeklyWindow:
         reach = days + self.lasts.days + 2
         dates = (first + timedelta(days=n) for n in range(reach + 1))
         return [
-            Span(opens_at=opens, closes_at=opens + self.lasts)
+            self._span(day, place)
             for day in dates
             if not self.days or Weekday(day.weekday()) in self.days
-            for opens in [_at(day, self.start, place)]
         ]
+
+    def _span(self, day: date, place: ZoneInfo) -> Span:
+        opens = _at(day, self.start, place)
+        if self.until is None:
+            return Span(opens_at=opens, closes_at=opens + self.lasts)
+        last = day if self.until > self.start else day + _DAY
+        closes = max(_at(last, self.until.replace(fold=fold), place) for fold in (0, 1))
+        if closes <= opens:  # clocks skip its start, and show its end soon after
+            opens = _at(day, self.start.replace(fold=1), place)
+        return Span(opens_at=opens, closes_at=closes)
 
     def contains(self, moment: datetime, *, timezone: str) -> bool:
         """Whether a moment lies in the window, as clocks in that zone show it."""
@@ -133,7 +144,7 @@ def between(days: Sequence[Weekday], start: time, end: time) -> WeeklyWindow:
     """The window from one time of day to another; an end not after the start is on the next day."""
     minutes = (end.hour * 60 + end.minute) - (start.hour * 60 + start.minute)
     lasts = timedelta(minutes=minutes if minutes > 0 else minutes + 24 * 60)
-    return WeeklyWindow(days=tuple(days), start=start, lasts=lasts)
+    return WeeklyWindow(days=tuple(days), start=start, lasts=lasts, until=end)
 
 
 def next_span(windows: Sequence[WeeklyWindow], moment: datetime, *, timezone: str) -> Span | None:

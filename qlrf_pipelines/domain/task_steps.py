@@ -21,12 +21,12 @@ from qlrf_pipelines.domain.approval import (
     Revoked,
     Standing,
     by_itself,
-    review_due,
     standing,
     why_not,
 )
 from qlrf_pipelines.domain.approval import Rejected as RejectedStanding
 from qlrf_pipelines.domain.errors import Refused, Rejected
+from qlrf_pipelines.domain.glass import review_due
 from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.task_facts import asked_facts, entry, facts_of
 from qlrf_pipelines.domain.task_words import instead, worded
@@ -74,6 +74,7 @@ def standing_of(record: Record, *, now: datetime) -> Standing:
         record.current,
         digest=record.task.digest,
         requester=record.task.requested_by,
+        author=record.document.made_by,
         now=moment(record, now),
     )
 
@@ -85,6 +86,7 @@ def standing_of_people(record: Record, *, now: datetime) -> Standing:
         record.current,
         digest=record.task.digest,
         requester=record.task.requested_by,
+        author=record.document.made_by,
         now=moment(record, now),
     )
 
@@ -167,7 +169,13 @@ def decided(record: Record, decision: Decision) -> Amendment:
     mode = mode_alone(record.document.content, task.requirement.unattended)
     if by_itself(decision.by) and (mode is None or decision.by != f"{AUTONOMY}{mode}"):
         raise Refused(f"Task {task.id} does not go by itself, and {decision.by} is nobody.")
-    said = why_not(task.requirement, decision, task.requested_by, record.current)
+    said = why_not(
+        task.requirement,
+        decision,
+        task.requested_by,
+        record.current,
+        author=record.document.made_by,
+    )
     if said:
         raise Refused(f"Task {task.id} cannot be decided so: {said}.")
     after = replace(record, decisions=(*record.decisions, decision))
@@ -209,6 +217,7 @@ def _settled(after: Record, decision: Decision) -> Amendment:
         ready = opens is None or opens <= now
         changed = replace(
             changed,
+            ready_seq=None,  # what a canary was ready for alone waits for the window, too
             due_at=came.until if ready else opens,
             review_due=changed.review_due or came.broke_glass,
         )
@@ -258,10 +267,11 @@ def _reviewed(record: Record, decision: Decision) -> Amendment:
     task = record.task
     if not task.review_due:
         raise Refused(f"Task {task.id} has no broken glass to review.")
-    if review_due((*record.decisions, decision), requester=task.requested_by) is not None:
+    said, author = (*record.decisions, decision), record.document.made_by
+    if review_due(said, requester=task.requested_by, author=author) is not None:
         raise Refused(
             f"Task {task.id} must be reviewed by somebody who may approve, and who neither "
-            "asked for it nor broke the glass."
+            "asked for it, nor wrote it, nor broke the glass."
         )
     changed = replace(task, review_due=False, changed_at=decision.at)
     return Amendment(

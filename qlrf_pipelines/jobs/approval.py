@@ -65,6 +65,9 @@ def approval_gate(
 ) -> dg.OpDefinition:
     """A gate of its own name; a job with two gates gives their proposals different stages.
 
+    Two gates stand side by side: each is gone through in a run of its own, so that nothing behind
+    the second may depend on what the first let go.
+
     `recheck` is asked for the proposal again right before it is taken, also after a wait.
     """
 
@@ -80,15 +83,17 @@ def approval_gate(
         proposal: Proposal,
         world: dg.ResourceParam[World],
     ) -> Iterator[dg.Output[Approval]]:
+        attempt = _attempt(context)
         with told_to_dagster():
             came = pass_gate(
                 world,
                 proposal,
-                _attempt(context),
+                attempt,
                 hold_seconds=config.hold_seconds,
                 recheck=None if recheck is None else partial(recheck, world),
             )
-        _mark(context, came.record, proposal.stage)
+        if attempt.task in ("", came.record.task.id):  # of two gates, the one it was started for
+            _mark(context, came.record, proposal.stage)
         if isinstance(came, Granted):
             what = "The canary of task" if came.claim.extent is Extent.CANARY else "Task"
             context.log.info(f"{what} {came.record.task.id} is approved; this run carries it out.")

@@ -10,7 +10,6 @@ from qlrf_pipelines.domain.approval import (
     AUTONOMY,
     DAY,
     NO_CONDITIONS,
-    REVIEW_WITHIN,
     Conditions,
     Decision,
     DecisionKind,
@@ -18,11 +17,11 @@ from qlrf_pipelines.domain.approval import (
     Requirement,
     Standing,
     by_itself,
-    review_due,
 )
 from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.glass import REVIEW_WITHIN, review_due
 from qlrf_pipelines.domain.roles import Role, person
 from qlrf_pipelines.domain.tasks import (
     NOT_STARTED,
@@ -147,7 +146,8 @@ def revise(
 ) -> Task:
     """Put another document in the place of the last one; everything is asked anew.
 
-    The same document changes nothing: whoever requested changes wants another one. Without a
+    The same document within the same limits changes nothing: whoever requested changes wants
+    another one. With other limits it is asked for again, still as its author's. Without a
     requirement, the old one is kept with its time to decide starting again.
 
     Raises:
@@ -170,8 +170,10 @@ def revise(
             made_by=revised_by,
             made_at=now,
         )
-        if fresh.digest == old.digest and old.state in NOT_STARTED:
-            return None
+        if fresh.digest == old.digest:
+            if need.limits == old.requirement.limits and old.state in NOT_STARTED:
+                return None
+            fresh = replace(fresh, made_by=last.made_by)
         changed = replace(
             old,
             requirement=need,
@@ -283,7 +285,9 @@ def _reviews_done(world: World, tenant: TenantId) -> None:
     latest = world.clock.now() - REVIEW_WITHIN
     for task in world.tasks.list(tenant, review_due=True, limit=1000):
         record = world.tasks.get(tenant, task.id)
-        broken = review_due(record.decisions, requester=task.requested_by)
+        broken = review_due(
+            record.decisions, requester=task.requested_by, author=record.document.made_by
+        )
         if broken is not None and broken.at < latest:
             raise Refused(
                 f"The glass broken for task {task.id} was never reviewed: no other one is broken "

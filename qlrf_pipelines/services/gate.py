@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from qlrf_pipelines.domain.approval import Approved, ChangesRequested, Pending, Requirement
+from qlrf_pipelines.domain.canonical import canonical
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.tasks import NOT_STARTED, Launch, Record, Task
@@ -25,8 +26,9 @@ class Proposal:
     `context` holds digests of what the document was decided upon: policies, inventory facts, risk
     inputs, the executor's version. If any of it is different when the run goes on, it is asked
     for again. Proposals of one `key` are one task, whichever run makes them; without a key, those
-    of one run and its re-executions are. `left_out` names parts of the document that are not
-    carried out, each with its reason: doing less than was approved needs no new approval.
+    of one run and its re-executions are, stage by stage. `left_out` names parts of the document
+    that are not carried out, each with its reason: doing less than was approved needs no new
+    approval.
     """
 
     tenant: TenantId
@@ -93,7 +95,8 @@ def pass_gate(
     an approval that comes in between is not used unchecked.
 
     Raises:
-        Refused: the run was started for a task of another job, or each recheck proposes another.
+        Refused: the run was started for a task of another job, or each recheck proposes another, or
+            two gates of one job ask under one name.
         NotFound: the run was started for a task the tenant does not have.
         Rejected: the proposal is no request anybody could decide.
     """
@@ -115,6 +118,7 @@ def pass_gate(
         if isinstance(came, Withheld) and came.moved:
             continue
         if isinstance(came, Granted):
+            _what_was_proposed(came, proposal)
             return replace(came, left_out=proposal.left_out)
         if not _worth_waiting(came, task):
             return came
@@ -161,24 +165,7 @@ def _wake(came: Withheld, until: datetime) -> datetime:
 
 def _asked(world: World, proposal: Proposal, attempt: Attempt) -> Task:
     """The task of this proposal as it is proposed now."""
-    if attempt.task:
-        record = world.tasks.get(proposal.tenant, attempt.task)
-        _same_job(record, attempt)
-        task = record.task
-    else:
-        task = submit_task(
-            world,
-            proposal.tenant,
-            kind=proposal.kind,
-            title=proposal.title,
-            document=proposal.document,
-            requested_by=proposal.requested_by,
-            requirement=proposal.requirement,
-            context=proposal.context,
-            launch=attempt.launch,
-            stage=proposal.stage,
-            key=proposal.key or f"{attempt.root_run}:{proposal.stage}",
-        )
+    task = _started_for(world, proposal, attempt) or _submitted(world, proposal, attempt)
     if task.state not in NOT_STARTED:
         return task
     return revise(
@@ -192,6 +179,46 @@ def _asked(world: World, proposal: Proposal, attempt: Attempt) -> Task:
         launch=attempt.launch,
         title=proposal.title,
     )
+
+
+def _started_for(world: World, proposal: Proposal, attempt: Attempt) -> Task | None:
+    """The task the run was started for, if it is the one of this gate and not of another."""
+    if not attempt.task:
+        return None
+    record = world.tasks.get(proposal.tenant, attempt.task)
+    _same_job(record, attempt)
+    return record.task if record.task.stage == proposal.stage else None
+
+
+def _submitted(world: World, proposal: Proposal, attempt: Attempt) -> Task:
+    task = submit_task(
+        world,
+        proposal.tenant,
+        kind=proposal.kind,
+        title=proposal.title,
+        document=proposal.document,
+        requested_by=proposal.requested_by,
+        requirement=proposal.requirement,
+        context=proposal.context,
+        launch=attempt.launch,
+        stage=proposal.stage,
+        key=proposal.key or f"{attempt.root_run}:{proposal.stage}",
+    )
+    if task.stage != proposal.stage:
+        raise Refused(
+            f"Key {proposal.key!r} is the one of task {task.id} at stage {task.stage}, and stage "
+            f"{proposal.stage} cannot ask under it: give each gate's proposal a key of its own."
+        )
+    return task
+
+
+def _what_was_proposed(came: Granted, proposal: Proposal) -> None:
+    """What a run holds already is no answer to another question of the same run."""
+    if canonical(dict(came.record.document.content)) != canonical(dict(proposal.document)):
+        raise Refused(
+            f"This run carries out task {came.record.task.id}, and now proposes something else at "
+            f"stage {proposal.stage}: give the proposals of two gates stages of their own."
+        )
 
 
 def _same_job(record: Record, attempt: Attempt) -> None:

@@ -158,8 +158,7 @@ class _Reader:
 
     def _each(self, news: News, to: Iterable[Notification], entry: Entry) -> Iterator[Note]:
         for listener in to:
-            message = heard(news, listener, step=entry.seq)
-            if message is not None:
+            for message in heard(news, listener, step=entry.seq):
                 until = entry.recorded_at + GIVES_UP_AFTER
                 yield note_to(listener, message, until=until, now=self._world.clock.now())
 

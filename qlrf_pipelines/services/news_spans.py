@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from qlrf_pipelines.domain import approval_news, rollout_news
-from qlrf_pipelines.domain.approval import DAY, review_due
+from qlrf_pipelines.domain.approval import DAY
 from qlrf_pipelines.domain.estate import TenantId
+from qlrf_pipelines.domain.glass import review_due
 from qlrf_pipelines.domain.messages import Event
 from qlrf_pipelines.domain.news import key, listeners, wanted
 from qlrf_pipelines.domain.notifications import GIVES_UP_AFTER
@@ -75,7 +76,9 @@ def queue_reviews(world: World, tenant: TenantId, estate: Estates) -> None:
     """
     for task in world.tasks.list(tenant, review_due=True, limit=_REVIEWS):
         record, now = world.tasks.get(tenant, task.id), world.clock.now()
-        broken = review_due(record.decisions, requester=task.requested_by)
+        broken = review_due(
+            record.decisions, requester=task.requested_by, author=record.document.made_by
+        )
         days = 0 if broken is None else (now - broken.at) // DAY
         if broken is None or days < 1:
             continue

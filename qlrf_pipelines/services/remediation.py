@@ -237,7 +237,12 @@ def _facts(world: World, record: Record, extent: Extent) -> dict[str, Any]:
     """What the platform knows at the last moment; the recheck just walked through the plan."""
     task = record.task
     roles = record.document.content["approvals"]["roles"]
-    said = voters(task.requirement, record.current, requester=task.requested_by)
+    said = voters(
+        task.requirement,
+        record.current,
+        requester=task.requested_by,
+        author=record.document.made_by,
+    )
     facts: dict[str, Any] = {
         "now": iso(world.clock.now()),
         "approvals": [{"person": who, "role": _as_listed(role, roles)} for who, role in said],

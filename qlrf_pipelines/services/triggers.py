@@ -104,19 +104,38 @@ def in_the_way(records: Sequence[Record], policy: PatchPolicy, wanted: Due) -> s
     being carried out, and not beside a person who asked for one of the same assets. What it asked
     for itself and nobody has approved yet, it may replace by what it sees now.
     """
-    own = person(requester(policy.name))
     for record in records:
         task, plan = record.task, record.document.content
         if plan.get("environment") != wanted.environment.value:
             continue
         shared = set(_facts_of(record)) & set(wanted.assets)
-        mine = plan.get("policy") == policy.name and person(task.requested_by) == own
-        if mine and task.state in (TaskState.AWAITING_APPROVAL, TaskState.PLANNED):
+        if _undecided(record, policy):
             if _facts_of(record) == dict(wanted.facts):
                 return f"task {task.id} asks for exactly that"
-        elif mine or shared:
+        elif _own(record, policy) or shared:
             return f"task {task.id} is {task.state}"
     return ""
+
+
+def asked_for(records: Sequence[Record], policy: PatchPolicy, wanted: Due) -> bool:
+    """Whether a policy has asked for exactly that already, and nobody has decided yet."""
+    return any(
+        _undecided(record, policy)
+        and record.document.content.get("environment") == wanted.environment.value
+        and _facts_of(record) == dict(wanted.facts)
+        for record in records
+    )
+
+
+def _own(record: Record, policy: PatchPolicy) -> bool:
+    by = person(record.task.requested_by)
+    of = record.document.content.get("policy")
+    return of == policy.name and by == person(requester(policy.name))
+
+
+def _undecided(record: Record, policy: PatchPolicy) -> bool:
+    waits = record.task.state in (TaskState.AWAITING_APPROVAL, TaskState.PLANNED)
+    return waits and _own(record, policy)
 
 
 def _facts_of(record: Record) -> dict[str, str]:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from qlrf_pipelines import wiring
 from qlrf_pipelines.cli.patches import COMMANDS
 from qlrf_pipelines.domain.errors import NotFound
+from qlrf_pipelines.domain.patch_sla import SlaStatus
 from qlrf_pipelines.settings import Settings
 from tests.fakes.clock import NOON, FakeClock
 from tests.marts import builds
@@ -91,6 +92,35 @@ def test_each_promise_and_how_it_stands() -> None:
     assert found["initech", "high"]["status"] == "no_data"
     assert "7 d" in run("--by-policy").stdout
     assert run("--by-policy", "--status", "due").exit_code == 2
+
+
+def test_promises_are_counted_by_the_clock_of_the_moment_and_not_of_the_refresh(
+    clock: FakeClock,
+) -> None:
+    before = {(row["tenant"], row["severity"]): row for row in rows("--by-policy")}
+    mart = wiring.warehouse(
+        Settings.from_env({"QLRF_HOME": str(builds.published().path.parent)})
+    ).ask("SELECT * FROM agg_patch_sla")
+    counted = [dict(zip(mart.columns, row, strict=True)) for row in mart.rows]
+    assert {(row["tenant"], row["severity"]): list(row) for row in counted} == {
+        one: list(row) for one, row in before.items()
+    }
+    for row in counted:
+        shown = before[row["tenant"], row["severity"]]
+        assert (row["kept"], row["status"]) == (shown["kept"], shown["status"])
+        assert [row[str(one)] for one in SlaStatus] == [shown[str(one)] for one in SlaStatus]
+
+    clock.moment = NOON + timedelta(days=1)
+    due = {(row["tenant"], row["severity"]): row for row in rows("--by-policy")}
+    assert due["acme", "critical"]["breached"] == before["acme", "critical"]["breached"] + 1
+    assert due["acme", "critical"]["kept"] < before["acme", "critical"]["kept"]
+
+    clock.advance(seconds=1)
+    stale = {(row["tenant"], row["severity"]): row for row in rows("--by-policy")}
+    assert stale["acme", "critical"]["unknown"] == stale["acme", "critical"]["assets"] == 5
+    assert stale["acme", "critical"]["status"] == "critical"
+    assert stale["acme", "critical"]["kept"] == 0
+    assert stale["initech", "high"]["status"] == "no_data"
 
 
 def test_nothing_judged_does_not_read_as_all_well() -> None:

@@ -18,10 +18,10 @@ from qlrf_pipelines.domain.approval import (
     Rejected,
     Revoked,
     requirement_for,
-    review_due,
     standing,
     voters,
 )
+from qlrf_pipelines.domain.glass import review_due
 from qlrf_pipelines.domain.roles import Permission, Role, may, permissions, person
 from qlrf_pipelines.domain.vocabulary import RiskLevel
 from tests.fakes.approvals import DIGEST, need, said
@@ -30,8 +30,15 @@ from tests.fakes.clock import NOON
 LATER = NOON + timedelta(hours=2)
 
 
-def come(*decisions, requirement=None, now=LATER, requester="rita", digest=DIGEST):
-    return standing(requirement or need(), decisions, digest=digest, requester=requester, now=now)
+def come(*decisions, requirement=None, now=LATER, requester="rita", digest=DIGEST, author=""):
+    return standing(
+        requirement or need(),
+        decisions,
+        digest=digest,
+        requester=requester,
+        author=author,
+        now=now,
+    )
 
 
 def test_nobody_said_anything_so_it_waits_and_says_how_long():
@@ -50,6 +57,23 @@ def test_one_engineer_is_enough_for_one():
 def test_the_requester_never_approves_however_they_write_their_name(name):
     assert isinstance(come(said("approve", name)), Pending)
     assert isinstance(come(said("break_glass", name, role=Role.ADMIN)), Pending)
+
+
+@pytest.mark.parametrize("name", ["ann", " Ann", "ANN "])
+def test_who_wrote_the_document_as_it_is_now_says_no_and_never_yes(name):
+    assert isinstance(come(said("approve", name), author="ann"), Pending)
+    assert isinstance(come(said("break_glass", name, role=Role.ADMIN), author="ann"), Pending)
+    to_author = (said("delegate", "bob", delegate=name), said("approve", name, number=2))
+    assert isinstance(come(*to_author, author="ann"), Pending)
+    by_author = said("delegate", name, delegate="vic")
+    spoke = said("approve", "vic", number=2, role=Role.VIEWER)
+    assert isinstance(come(by_author, spoke, author="ann"), Pending)
+    assert isinstance(come(said("reject", name), author="ann"), Rejected)
+    assert isinstance(come(said("approve", "bob"), author="ann"), Approved)
+    assert voters(need(), [said("approve", name)], requester="rita", author="ann") == ()
+    broken = said("break_glass", "ada", role=Role.ADMIN)
+    review = said("review", name, number=2)
+    assert review_due([broken, review], requester="rita", author="ann") == broken
 
 
 def test_two_people_are_two_people():

@@ -1,6 +1,6 @@
 """Schedules: the second Saturday is one, midnight is crossed, and a bad zone is an error."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.schedules import (
     Span,
     Weekday,
+    WeeklyWindow,
     between,
     clock_time,
     cron,
@@ -116,6 +117,54 @@ def test_a_window_is_in_the_zone_it_was_written_in() -> None:
 
     assert morning.contains(at(3, 14, 30), timezone=NEW_YORK)
     assert not morning.contains(at(3, 9, 30), timezone=NEW_YORK)
+
+
+SUNDAY_NIGHT = between((Weekday.SATURDAY,), clock_time("22:00"), clock_time("06:00"))
+
+
+@pytest.mark.parametrize(
+    ("month", "day", "ends"),
+    [(10, 24, at(25, 5, month=10)), (11, 7, at(8, 5)), (3, 28, at(29, 4, month=3))],
+)
+def test_a_window_until_a_time_of_day_ends_as_clocks_show_it_also_when_they_change(
+    month: int, day: int, ends: datetime
+) -> None:
+    opens = datetime(2026, month, day, 22, tzinfo=zone("Europe/Berlin"))
+    span = next_span([SUNDAY_NIGHT], opens.astimezone(UTC), timezone="Europe/Berlin")
+
+    assert span == Span(opens_at=opens.astimezone(UTC), closes_at=ends)
+    last = ends - timedelta(minutes=1)
+    assert SUNDAY_NIGHT.contains(last, timezone="Europe/Berlin")
+    assert not SUNDAY_NIGHT.contains(ends, timezone="Europe/Berlin")
+    change = Span(opens_at=last, closes_at=ends + timedelta(hours=1))
+    assert SUNDAY_NIGHT.touches(change, timezone="Europe/Berlin")
+
+
+def test_a_window_with_a_duration_lasts_that_long_also_when_clocks_change() -> None:
+    opens = at(24, 20, month=10)
+    night = WeeklyWindow(
+        days=(Weekday.SATURDAY,), start=clock_time("22:00"), lasts=timedelta(hours=8)
+    )
+
+    span = next_span([night], opens, timezone="Europe/Berlin")
+
+    assert span == Span(opens_at=opens, closes_at=opens + timedelta(hours=8))
+
+
+@given(start=st.times(), end=st.times(), day=YEARS)
+def test_a_window_holds_every_moment_clocks_show_within_it_on_whatever_day(
+    start: time, end: time, day: date
+) -> None:
+    start, end = (one.replace(second=0, microsecond=0) for one in (start, end))
+    window = between((), start, end)
+    midnight = datetime.combine(day, time(0), tzinfo=UTC)
+
+    for minutes in range(0, 24 * 60, 30):
+        moment = midnight + timedelta(minutes=minutes)
+        shown = moment.astimezone(zone(NEW_YORK)).time()
+        inside = start <= shown < end if start < end else shown >= start or shown < end
+        if inside:
+            assert window.contains(moment, timezone=NEW_YORK)
 
 
 def test_the_open_window_comes_before_the_next_one() -> None:

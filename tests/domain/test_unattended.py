@@ -206,6 +206,22 @@ def test_the_rest_is_claimed_once_people_approved_and_not_before(state: TaskStat
     assert again == taken.claims[0]
 
 
+def test_people_who_approve_a_waiting_canary_for_later_let_all_of_it_go_then() -> None:
+    ready = let_go()
+    ready = replace(ready, task=replace(ready.task, ready_seq=ready.task.seq))
+    opens = NOON + timedelta(hours=5)
+    later = say(ready, "approve", conditions=Conditions(not_before=opens))
+
+    assert (later.task.state, later.task.ready_seq) == (TaskState.APPROVED, None)
+    assert later.task.due_at == opens
+    assert task_clock.on_time(later, now=NOON + timedelta(hours=4)) is None
+    opened = task_clock.on_time(later, now=opens)
+    assert opened is not None
+    assert opened.ready
+    [whole] = claimed(after(later, opened), hours=5).claims
+    assert whole.extent is Extent.WHOLE
+
+
 def test_no_rest_is_claimed_before_there_is_a_canary() -> None:
     assert isinstance(claimed(let_go(), "rest"), Approved)
     assert isinstance(claimed(say(asked(), "approve"), "rest"), Approved)

@@ -65,6 +65,7 @@ class ApprovalRaces(RuleBasedStateMachine):
         self.executed: list[tuple[str, str]] = []
         self.votes: dict[tuple[int, str], set[str]] = {}
         self.stopped: set[int] = set()
+        self.authors: dict[int, str] = {1: "rita"}
         self.task = approvals.submit_task(
             self.world,
             self.tenant,
@@ -88,13 +89,14 @@ class ApprovalRaces(RuleBasedStateMachine):
         except QlrfError:
             return None
 
-    @rule(target=digests, plan=PLANS)
-    def edit(self, plan: str) -> str:
+    @rule(target=digests, plan=PLANS, by=PEOPLE)
+    def edit(self, plan: str, by: str) -> str:
         self.attempt(
             lambda: approvals.revise(
-                self.world, self.tenant, self.task, document={"plan": plan}, revised_by="rita"
+                self.world, self.tenant, self.task, document={"plan": plan}, revised_by=by
             )
         )
+        self.authors.setdefault(self.now.revision, by.strip().lower())
         return self.now.digest
 
     def say(self, kind: DecisionKind, by: str, digest: str, **parts: Any) -> Any:
@@ -204,6 +206,7 @@ class ApprovalRaces(RuleBasedStateMachine):
         run = f"run-{self.number}"
         attempt = Attempt(run=run, root_run="root", job="restart", task=self.task)
         came = self.attempt(lambda: pass_gate(self.world, proposal, attempt))
+        self.authors.setdefault(self.now.revision, "rita")
         if isinstance(came, claims.Granted):
             self.carry_out(came.claim.digest, run, came.record.document.content["plan"])
 
@@ -222,7 +225,7 @@ class ApprovalRaces(RuleBasedStateMachine):
         assert record.task.digest == digest
         assert record.document.content["plan"] == plan
         revision = record.task.revision
-        enough = self.votes.get((revision, digest), set()) - {"rita"}
+        enough = self.votes.get((revision, digest), set()) - {"rita", self.authors[revision]}
         assert len(enough) >= QUORUM, f"{digest[:8]} ran with the word of {enough}"
         assert revision not in self.stopped
         self.executed.append((digest, run))

@@ -2,15 +2,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from qlrf_pipelines.domain.approval import Conditions
 from qlrf_pipelines.domain.errors import Refused
 from qlrf_pipelines.domain.tasks import Record, TaskState
 from qlrf_pipelines.ports.world import World
+from qlrf_pipelines.services.approvals import revise
 from qlrf_pipelines.services.claims import Granted, Withheld
 from qlrf_pipelines.services.gate import Attempt, Looked, Proposal, pass_gate
 from tests.fakes.approvals import ACME, decide, need
+from tests.fakes.clock import NOON
 from tests.fakes.world import fake_world
 
 PROPOSAL = Proposal(
@@ -92,6 +96,49 @@ def test_what_is_proposed_anew_is_asked_for_and_not_taken():
     assert isinstance(came, Withheld)
     assert came.record.task.state is TaskState.AWAITING_APPROVAL
     assert came.record.task.title == "Restart one"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Conditions(not_before=NOON + timedelta(hours=3)),
+        Conditions(not_after=NOON + timedelta(hours=9)),
+        Conditions(max_batch=1),
+    ],
+)
+def test_the_same_document_within_other_limits_is_asked_for_anew(limits):
+    world = fake_world()
+    decide(world.tasks, asked(world))
+    other = replace(PROPOSAL, requirement=need(limits=limits))
+
+    came = pass_gate(world, other, attempt())
+
+    assert isinstance(came, Withheld)
+    task = came.record.task
+    assert task.state is TaskState.AWAITING_APPROVAL
+    assert (task.revision, task.requirement.limits) == (2, limits)
+    assert came.record.current == ()
+    again = pass_gate(world, other, attempt()).record.task
+    assert again.revision == 2
+
+
+def test_other_limits_make_nobody_else_the_author_of_a_document():
+    world = fake_world()
+    task = asked(world)
+    document = {"restart": ["i-9"]}
+    context = dict(world.tasks.get(ACME, task).document.context)
+    revise(world, ACME, task, document=document, revised_by="bob", context=context)
+    limits = Conditions(max_batch=1)
+    pass_gate(
+        world, replace(PROPOSAL, document=document, requirement=need(limits=limits)), attempt()
+    )
+
+    record = world.tasks.get(ACME, task)
+
+    assert record.task.requirement.limits == limits
+    assert record.document.made_by == "bob"
+    with pytest.raises(Refused, match="wrote what is asked for now"):
+        decide(world.tasks, task, by="bob")
 
 
 def test_a_proposal_that_never_settles_is_not_chased_for_ever():
