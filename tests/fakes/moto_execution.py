@@ -46,6 +46,7 @@ class Execution:
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.command_status = "Success"
         self.said: dict[str, Any] = {}
+        self.unseen = 0
         self.unmanaged: set[str] = set()
         self.refresh_status = "Successful"
         self.refresh_polls = 1
@@ -103,6 +104,9 @@ def _extend_ssm(world: Execution) -> None:
         return _SSM["send_command"](self)
 
     def get_command_invocation(self: Any) -> Any:
+        if world.unseen > 0:
+            world.unseen -= 1
+            raise _unseen()
         found = _SSM["get_command_invocation"](self).result
         return ActionResult(
             {
@@ -135,6 +139,16 @@ def _unmanaged() -> Exception:
         message = "Instances not in a valid state for account."
 
     return InvalidInstanceId()
+
+
+def _unseen() -> Exception:
+    from moto.core.exceptions import ServiceException
+
+    class InvocationDoesNotExist(ServiceException):
+        code = "InvocationDoesNotExist"
+        message = ""
+
+    return InvocationDoesNotExist()
 
 
 def _extend_refreshes(world: Execution) -> None:

@@ -29,6 +29,7 @@ def answered(code: str, status: int) -> sdk.ClientError:
         (answered("InvalidInstanceID.NotFound", 400), NotFound),
         (answered("TargetGroupNotFound", 400), NotFound),
         (answered("ResourceNotFoundException", 404), NotFound),
+        (answered("InvocationDoesNotExist", 400), NotFound),
         (answered("InvalidParameterValue", 400), Rejected),
         (answered("UnauthorizedOperation", 403), Denied),
         (answered("AccessDeniedException", 400), Denied),
