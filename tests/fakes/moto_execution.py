@@ -1,7 +1,7 @@
 """Moto with what executing needs and it lacks, and a count of everything that really happened.
 
-RunInstances knows its client token, load balancers take their time, groups can be refreshed, agents
-answer, commands and functions end as a test says.
+RunInstances knows its client token, an address leads to one interface of several, load balancers
+take their time, groups can be refreshed, agents answer, commands and functions end as a test says.
 """
 
 import itertools
@@ -13,13 +13,17 @@ from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from tests.fakes.moto_balancing import Balancers, extend_moto_for_balancing
 from tests.fakes.moto_snapshots import Disks, extend_moto_for_snapshots
 
-_EC2 = {name: getattr(EC2Response, name) for name in ("run_instances", "reboot_instances")}
+_EC2 = {
+    name: getattr(EC2Response, name)
+    for name in ("run_instances", "reboot_instances", "associate_address")
+}
 _SSM = {
     name: getattr(SimpleSystemManagerResponse, name)
     for name in ("send_command", "get_command_invocation")
@@ -83,6 +87,18 @@ def _extend_ec2(world: Execution) -> None:
         world.effects["reboot_instances"] += 1
         return _EC2["reboot_instances"](self)
 
+    def associate_address(self: Any) -> Any:
+        name, interface = self._get_param("InstanceId"), self._get_param("NetworkInterfaceId")
+        if name and len(self.ec2_backend.get_instance(name).nics) > 1:
+            raise EC2ClientError("InvalidInstanceID", f"There are multiple interfaces at {name}")
+        answer = _EC2["associate_address"](self)
+        if interface:
+            # Moto forgets whose interface it is.
+            (led,) = self.ec2_backend.address_by_allocation([self._get_param("AllocationId")])
+            led.instance = led.eni.instance
+        return answer
+
+    EC2Response.associate_address = associate_address
     EC2Response.run_instances = run_instances
     EC2Response.reboot_instances = reboot_instances
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qlrf_pipelines.domain.errors import Unavailable
 from qlrf_pipelines.domain.operations import Progress
 from resources.clouds.aws.captured import Captured, targets_of
 from resources.clouds.aws.hands import Hands, Instance, is_gone, state_of
@@ -172,14 +173,36 @@ def address_moved(move: Move) -> Progress | None:
         return None
     if holder not in (None, "", move.source_id):
         return failed(f"{wanted} was associated with {holder} by somebody else.")
-    move.hands.call(
+    lead_address(move.hands, wanted, move.goal)
+    return under_way(f"{wanted} leads to {move.goal_id}.")
+
+
+def lead_address(hands: Hands, allocation: str, instance: Instance) -> None:
+    """Let an elastic address lead to an instance; doing it twice is doing it once.
+
+    By its first interface, where the address was: EC2 takes an instance only if it has no other.
+
+    Raises:
+        Unavailable: EC2 does not show the interface yet, or did not answer.
+    """
+    first = next(
+        (
+            item["NetworkInterfaceId"]
+            for item in instance.get("NetworkInterfaces", ())
+            if item["Attachment"]["DeviceIndex"] == 0
+        ),
+        None,
+    )
+    if first is None:
+        name = instance["InstanceId"]
+        raise Unavailable(f"EC2 shows no first interface of {name}; it is asked again later.")
+    hands.call(
         "ec2",
         "associate_address",
-        AllocationId=wanted,
-        InstanceId=move.goal_id,
+        AllocationId=allocation,
+        NetworkInterfaceId=first,
         AllowReassociation=True,
     )
-    return under_way(f"{wanted} leads to {move.goal_id}.")
 
 
 def targets_moved(move: Move) -> Progress | None:

@@ -68,6 +68,19 @@ def test_what_hangs_on_a_machine_hangs_on_its_replacement(
     assert holders(moto, machine) == everything_at(progress.asset_id)
 
 
+def test_the_elastic_address_leads_to_the_first_of_several_interfaces(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    progress = carry_out(operator, replacement(moto, operator, machine))
+
+    new = described(moto, progress.asset_id or "")
+    interfaces = {i["Attachment"]["DeviceIndex"]: i for i in new["NetworkInterfaces"]}
+    address = moto.client("ec2").describe_addresses(AllocationIds=[machine.address])["Addresses"][0]
+    assert sorted(interfaces) == [0, 1]
+    assert address["NetworkInterfaceId"] == interfaces[0]["NetworkInterfaceId"]
+    assert operator.capture(target(new["InstanceId"]))["elastic_address"] == machine.address
+
+
 def test_a_replacement_is_a_machine_like_the_old_one(
     moto: MotoAws, operator: Operator, machine: Machine
 ) -> None:
