@@ -31,6 +31,7 @@ from resources.clouds.aws.moving import (
     walk,
 )
 from resources.clouds.aws.said import failed, succeeded, under_way
+from resources.clouds.aws.volumes import shared_of, volumes_named
 
 REPLACING = (
     goal_runs,
@@ -116,13 +117,14 @@ def _launch(hands: Hands, operation: Operation, old: Instance | None) -> Progres
     before = operation.before
     if old is None or is_gone(old):
         return failed(f"{before['id']} is gone, and nothing that replaces it was started.")
-    _possible(operation, old)
+    _possible(hands, operation, old)
     launch(hands, operation)
     return under_way(f"An instance of {operation.image} is started.", seconds=10)
 
 
-def _possible(operation: Operation, old: Instance) -> None:
+def _possible(hands: Hands, operation: Operation, old: Instance) -> None:
     before, name = operation.before, operation.before["id"]
+    shared = _shared(hands, before)
     reasons = {
         f"{name} is {state_of(old)}; start it first, or exclude it": state_of(old) != "running",
         f"{name} has an instance-store root, which is lost when it stops": (
@@ -137,10 +139,17 @@ def _possible(operation: Operation, old: Instance) -> None:
         "its first private address cannot be kept while it is kept for restoring": (
             operation.parameters.get("private_address") == "keep"
         ),
+        f"{', '.join(shared)} can be attached to several machines at once, and is not taken from "
+        "one of them; detach it first": bool(shared),
     }
     for why, is_so in reasons.items():
         if is_so:
             raise Rejected(f"{name} cannot be replaced: {why}.")
+
+
+def _shared(hands: Hands, before: Captured) -> list[str]:
+    moved = [v["id"] for v in before["volumes"] if v["device"] != before["root_device"]]
+    return shared_of(volumes_named(hands, moved)) if moved else []
 
 
 def _replaced(before: Captured, new: Instance, operation: Operation) -> str:

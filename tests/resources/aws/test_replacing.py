@@ -223,6 +223,30 @@ def test_a_volume_somebody_else_took_is_left_to_them(
     assert holders(moto, machine)["volume"] == [(other, "/dev/sdf")]
 
 
+def test_a_volume_that_several_machines_may_have_is_not_moved_and_nothing_is_started(
+    moto: MotoAws, operator: Operator
+) -> None:
+    ec2 = moto.client("ec2")
+    (made,) = moto.run()
+    zone = described(moto, made)["Placement"]["AvailabilityZone"]
+    shared = ec2.create_volume(
+        Size=10, AvailabilityZone=zone, VolumeType="io2", Iops=500, MultiAttachEnabled=True
+    )["VolumeId"]
+    ec2.attach_volume(VolumeId=shared, InstanceId=made, Device="/dev/sdf")
+    wanted = operation(
+        OperationKind.REPLACE_WITH_IMAGE,
+        target(made),
+        image=moto.image(),
+        before=operator.capture(target(made)),
+    )
+
+    with pytest.raises(Rejected, match=f"{shared} can be attached to several machines"):
+        operator.advance(wanted)
+
+    assert moto.execution.effects["run_instances"] == 1
+    assert described(moto, made)["State"]["Name"] == "running"
+
+
 def test_an_image_that_is_not_there_changes_nothing(
     moto: MotoAws, operator: Operator, machine: Machine
 ) -> None:
