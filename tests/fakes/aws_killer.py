@@ -34,6 +34,7 @@ class DyingConnection:
         patience = Patience(max_attempts=1, read_timeout=5, pool_size=8)
         self._real = connect(aws_connector(moto.url), KEYS, patience, changing=True)
         self.calls: list[str] = []
+        self.sent: list[tuple[str, dict[str, Any]]] = []
         self._deaths: dict[int | str, Death] = {}
 
     def dies(self, call: int | str, death: Death) -> None:
@@ -46,6 +47,7 @@ class DyingConnection:
     def pass_on(self, method: Any, name: str, parameters: dict[str, Any]) -> Any:
         death = self._deaths.pop(len(self.calls), None) or self._deaths.pop(name, None)
         self.calls.append(name)
+        self.sent.append((name, parameters))
         if death is Death.BEFORE:
             raise Killed
         answer = method(**parameters)

@@ -14,6 +14,7 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.amis import Ami
 from moto.ec2.responses import EC2Response
 from moto.ssm.responses import SimpleSystemManagerResponse
 
@@ -24,6 +25,7 @@ _EC2 = {
     name: getattr(EC2Response, name)
     for name in ("run_instances", "reboot_instances", "associate_address")
 }
+_ROOT = Ami.block_device_mappings.fget
 _SSM = {
     name: getattr(SimpleSystemManagerResponse, name)
     for name in ("send_command", "get_command_invocation")
@@ -51,6 +53,7 @@ class Execution:
         self.command_status = "Success"
         self.said: dict[str, Any] = {}
         self.unseen = 0
+        self.brought: tuple[str, ...] = ()
         self.unmanaged: set[str] = set()
         self.refresh_status = "Successful"
         self.refresh_polls = 1
@@ -64,6 +67,8 @@ def extend_moto_for_execution() -> Execution:
     """Let moto's own server know the calls, in this process."""
     world = Execution()
     _extend_ec2(world)
+    _extend_images(world)
+    _extend_addresses()
     extend_moto_for_snapshots(world.disks, world.effects)
     extend_moto_for_balancing(world.balancers, world.effects)
     _extend_ssm(world)
@@ -87,6 +92,20 @@ def _extend_ec2(world: Execution) -> None:
         world.effects["reboot_instances"] += 1
         return _EC2["reboot_instances"](self)
 
+    EC2Response.run_instances = run_instances
+    EC2Response.reboot_instances = reboot_instances
+
+
+def _extend_images(world: Execution) -> None:
+    def block_device_mappings(self: Any) -> list[dict[str, Any]]:
+        # Moto's images bring nothing but their root.
+        more = [{"DeviceName": device, "Ebs": {"VolumeSize": 8}} for device in world.brought]
+        return [*_ROOT(self), *more]
+
+    Ami.block_device_mappings = property(block_device_mappings)
+
+
+def _extend_addresses() -> None:
     def associate_address(self: Any) -> Any:
         name, interface = self._get_param("InstanceId"), self._get_param("NetworkInterfaceId")
         if name and len(self.ec2_backend.get_instance(name).nics) > 1:
@@ -99,8 +118,6 @@ def _extend_ec2(world: Execution) -> None:
         return answer
 
     EC2Response.associate_address = associate_address
-    EC2Response.run_instances = run_instances
-    EC2Response.reboot_instances = reboot_instances
 
 
 def _extend_ssm(world: Execution) -> None:

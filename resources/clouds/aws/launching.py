@@ -70,7 +70,7 @@ def _description(
         "KeyName": before["key_name"],
         "UserData": _decoded(user_data.get("Value")),
         "MetadataOptions": before["metadata"],
-        "BlockDeviceMappings": _root(hands, before, image),
+        "BlockDeviceMappings": [*_root(hands, before, image), *_left_out(before, image)],
         "IamInstanceProfile": before["profile"] and {"Arn": before["profile"]},
     }
     return {
@@ -114,6 +114,17 @@ def _root(hands: Hands, before: Captured, image: dict[str, Any]) -> list[dict[st
         if found.get("KmsKeyId"):
             root["KmsKeyId"] = found["KmsKeyId"]
     return [{"DeviceName": device, "Ebs": root}]
+
+
+def _left_out(before: Captured, image: dict[str, Any]) -> list[dict[str, Any]]:
+    """The image's own volumes where a data volume of the old machine is to be attached."""
+    taken = {v["device"] for v in before["volumes"] if v["device"] != before["root_device"]}
+    brought = [m.get("DeviceName") for m in image["BlockDeviceMappings"]]
+    return [
+        {"DeviceName": device, "NoDevice": ""}
+        for device in brought
+        if device in taken and device != image.get("RootDeviceName")
+    ]
 
 
 def _tags(operation: Operation, more: Mapping[str, str]) -> list[dict[str, Any]]:
