@@ -36,10 +36,15 @@ class DyingConnection:
         self.calls: list[str] = []
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self._deaths: dict[int | str, Death] = {}
+        self._repeated: set[str] = set()
 
     def dies(self, call: int | str, death: Death) -> None:
         """Die at the nth call from now, or at the next call of a method."""
         self._deaths[call if isinstance(call, str) else len(self.calls) + call] = death
+
+    def repeats(self, call: str) -> None:
+        """Send the next call of a method twice, as the SDK does that had no answer."""
+        self._repeated.add(call)
 
     def client(self, service: str, region: str, *, once: bool = False) -> Any:
         return _Client(self._real.client(service, region, once=once), self)
@@ -51,6 +56,9 @@ class DyingConnection:
         if death is Death.BEFORE:
             raise Killed
         answer = method(**parameters)
+        if name in self._repeated:
+            self._repeated.discard(name)
+            return method(**parameters)
         if death is Death.AFTER:
             raise Killed
         if death is Death.NO_ANSWER:

@@ -21,10 +21,14 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 from tests.fakes.moto_balancing import Balancers, extend_moto_for_balancing
 from tests.fakes.moto_snapshots import Disks, extend_moto_for_snapshots
 
-_EC2 = {
-    name: getattr(EC2Response, name)
-    for name in ("run_instances", "reboot_instances", "associate_address")
-}
+_CALLS = (
+    "run_instances",
+    "reboot_instances",
+    "associate_address",
+    "attach_network_interface",
+    "detach_network_interface",
+)
+_EC2 = {name: getattr(EC2Response, name) for name in _CALLS}
 _ROOT = Ami.block_device_mappings.fget
 _SSM = {
     name: getattr(SimpleSystemManagerResponse, name)
@@ -69,6 +73,7 @@ def extend_moto_for_execution() -> Execution:
     _extend_ec2(world)
     _extend_images(world)
     _extend_addresses()
+    _extend_interfaces()
     extend_moto_for_snapshots(world.disks, world.effects)
     extend_moto_for_balancing(world.balancers, world.effects)
     _extend_ssm(world)
@@ -118,6 +123,23 @@ def _extend_addresses() -> None:
         return answer
 
     EC2Response.associate_address = associate_address
+
+
+def _extend_interfaces() -> None:
+    def attach_network_interface(self: Any) -> Any:
+        interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+        if interface.instance:
+            raise EC2ClientError("InvalidNetworkInterface.InUse", f"{interface.id} is in use")
+        return _EC2["attach_network_interface"](self)
+
+    def detach_network_interface(self: Any) -> Any:
+        wanted = self._get_param("AttachmentId")
+        if all(item.attachment_id != wanted for item in self.ec2_backend.enis.values()):
+            raise EC2ClientError("InvalidAttachmentID.NotFound", f"There is no {wanted}")
+        return _EC2["detach_network_interface"](self)
+
+    EC2Response.attach_network_interface = attach_network_interface
+    EC2Response.detach_network_interface = detach_network_interface
 
 
 def _extend_ssm(world: Execution) -> None:

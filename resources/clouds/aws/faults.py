@@ -44,6 +44,8 @@ LATER = frozenset(
         "InstanceRefreshInProgress",
         "InsufficientInstanceCapacity",
         "InvalidInstanceId",
+        # Attached, perhaps to whom it was to be: the answer was lost, and the SDK asked again.
+        "InvalidNetworkInterface.InUse",
         "ResourceContention",
         "ScalingActivityInProgress",
         "SnapshotCreationPerVolumeRateExceeded",

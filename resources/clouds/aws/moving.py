@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qlrf_pipelines.domain.errors import Unavailable
+from qlrf_pipelines.domain.errors import NotFound, Unavailable
 from qlrf_pipelines.domain.operations import Progress
 from resources.clouds.aws.captured import Captured, targets_of
 from resources.clouds.aws.hands import Hands, Instance, is_gone, state_of
@@ -158,7 +158,11 @@ def _interface(
         return None
     if holder != move.source_id:
         return failed(f"{name} was attached to {holder} by somebody else.")
-    move.hands.call("ec2", "detach_network_interface", AttachmentId=attached["AttachmentId"])
+    try:
+        move.hands.call("ec2", "detach_network_interface", AttachmentId=attached["AttachmentId"])
+    except NotFound:
+        # Detached already: the answer was lost, and the SDK asked again.
+        return under_way(f"{name} is not at {holder} any more; it is looked at again.", seconds=2)
     return under_way(f"{name} is detached from {holder}.")
 
 

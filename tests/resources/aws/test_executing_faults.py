@@ -31,6 +31,7 @@ def answered(code: str, status: int) -> sdk.ClientError:
         (answered("ResourceNotFoundException", 404), NotFound),
         (answered("InvocationDoesNotExist", 400), NotFound),
         (answered("InvalidParameterValue", 400), Rejected),
+        (answered("InvalidNetworkInterface.InUse", 400), Unavailable),
         (answered("UnauthorizedOperation", 403), Denied),
         (answered("AccessDeniedException", 400), Denied),
         (answered("ExpiredToken", 400), Denied),

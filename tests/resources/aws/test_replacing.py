@@ -247,6 +247,21 @@ def test_a_volume_that_several_machines_may_have_is_not_moved_and_nothing_is_sta
     assert described(moto, made)["State"]["Name"] == "running"
 
 
+@pytest.mark.parametrize("call", ["attach_network_interface", "detach_network_interface"])
+def test_an_interface_asked_for_twice_by_the_sdk_is_looked_at_again(
+    moto: MotoAws, machine: Machine, call: str
+) -> None:
+    operator, connection = dying_operator(moto)
+    wanted = replacement(moto, operator, machine)
+    connection.repeats(call)
+
+    progress = carry_out(operator, wanted)
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert holders(moto, machine) == everything_at(progress.asset_id or "")
+    assert connection.calls.count(call) == 1
+
+
 def test_an_image_that_is_not_there_changes_nothing(
     moto: MotoAws, operator: Operator, machine: Machine
 ) -> None:
