@@ -236,4 +236,7 @@ def change_target(
     """Register a target, or deregister it; doing it twice is doing it once."""
     name, port = target
     given = {"Id": name} | ({"Port": port} if port else {})
+    # The goal is in the same subnet. Only addresses have one, and one from outside must have it.
+    if group["by"] == "ip" and group.get("zone"):
+        given["AvailabilityZone"] = group["zone"]
     hands.call("elbv2", method, TargetGroupArn=group["arn"], Targets=[given])

@@ -7,7 +7,7 @@ the operation's token, so a caller that died goes on where it was.
 
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation, Progress
-from resources.clouds.aws.captured import Captured
+from resources.clouds.aws.captured import Captured, led_from_elsewhere
 from resources.clouds.aws.hands import (
     OPERATION,
     REPLACED_BY,
@@ -124,7 +124,7 @@ def _launch(hands: Hands, operation: Operation, old: Instance | None) -> Progres
 
 def _possible(hands: Hands, operation: Operation, old: Instance) -> None:
     before, name = operation.before, operation.before["id"]
-    shared = _shared(hands, before)
+    shared, elsewhere = _shared(hands, before), led_from_elsewhere(hands, old)
     reasons = {
         f"{name} is {state_of(old)}; start it first, or exclude it": state_of(old) != "running",
         f"{name} has an instance-store root, which is lost when it stops": (
@@ -141,6 +141,8 @@ def _possible(hands: Hands, operation: Operation, old: Instance) -> None:
         ),
         f"{', '.join(shared)} can be attached to several machines at once, and is not taken from "
         "one of them; detach it first": bool(shared),
+        f"{', '.join(elsewhere)} of another network leads to its private address, which changes; "
+        "take it out of there first, or exclude it": bool(elsewhere),
     }
     for why, is_so in reasons.items():
         if is_so:

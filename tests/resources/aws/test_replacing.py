@@ -19,6 +19,7 @@ from tests.resources.aws.machines import (
     user_data,
     well_equipped,
 )
+from tests.resources.aws.two_sides import led_from
 
 
 def replacement(moto: MotoAws, operator: Operator, machine: Machine) -> Operation:
@@ -260,6 +261,32 @@ def test_an_interface_asked_for_twice_by_the_sdk_is_looked_at_again(
     assert progress.status is Status.SUCCEEDED, progress.detail
     assert holders(moto, machine) == everything_at(progress.asset_id or "")
     assert connection.calls.count(call) == 1
+
+
+def test_a_machine_that_another_network_leads_to_by_address_is_not_replaced(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    far = led_from(moto, machine.target.id, "10.77.0.0/16")
+
+    with pytest.raises(Rejected, match=f"{far} of another network"):
+        operator.advance(replacement(moto, operator, machine))
+
+    assert moto.execution.effects["run_instances"] == 1
+
+
+def test_another_networks_machine_with_the_same_address_is_no_obstacle(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    address = described(moto, machine.target.id)["PrivateIpAddress"]
+    led_from(moto, machine.target.id, "172.31.0.0/16")
+    ec2 = moto.client("ec2")
+    far = ec2.describe_vpcs()["Vpcs"][-1]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=far, CidrBlock="172.31.0.0/16")["Subnet"]["SubnetId"]
+    ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=address)
+
+    progress = carry_out(operator, replacement(moto, operator, machine))
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
 
 
 def test_an_image_that_is_not_there_changes_nothing(
