@@ -6,9 +6,15 @@ the operation's token, so a caller that died goes on where it was.
 """
 
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.operations import Operation, Progress
-from resources.clouds.aws.captured import Captured, led_from_elsewhere
+from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, Progress
+from resources.clouds.aws.captured import (
+    Captured,
+    capture_instance,
+    led_from_elsewhere,
+    memberships,
+)
 from resources.clouds.aws.hands import (
+    BESIDE,
     OPERATION,
     REPLACED_BY,
     REPLACES,
@@ -33,6 +39,7 @@ from resources.clouds.aws.moving import (
 from resources.clouds.aws.said import failed, succeeded, under_way
 from resources.clouds.aws.volumes import shared_of, volumes_named
 
+LIVE = ("pending", "running")
 REPLACING = (
     goal_runs,
     source_stopped,
@@ -118,8 +125,47 @@ def _launch(hands: Hands, operation: Operation, old: Instance | None) -> Progres
     if old is None or is_gone(old):
         return failed(f"{before['id']} is gone, and nothing that replaces it was started.")
     _possible(hands, operation, old)
+    ended = _earlier_ended(hands, operation)
+    if ended is not None:
+        return ended
     launch(hands, operation)
     return under_way(f"An instance of {operation.image} is started.", seconds=10)
+
+
+def _earlier_ended(hands: Hands, operation: Operation) -> Progress | None:
+    """No other try's instance runs: it would run for ever, as restoring ends only the newest one.
+
+    A retry ends what an earlier try started, if the old machine still has everything.
+    """
+    before = operation.before
+    for other in hands.tagged(REPLACES, before["id"]):
+        tags = tags_of(other)
+        if state_of(other) not in LIVE or tags.get(OPERATION) == operation.token:
+            continue
+        ours = FIRST_TRY in operation.parameters and BESIDE not in tags
+        if not ours or not _untouched(hands, before, other):
+            raise Rejected(
+                f"{other['InstanceId']}, which was started to replace {before['id']}, still runs; "
+                "roll that back first, or end it yourself."
+            )
+        hands.call("ec2", "terminate_instances", InstanceIds=[other["InstanceId"]])
+        return under_way(f"{other['InstanceId']}, of an earlier try, is being terminated.")
+    return None
+
+
+def _untouched(hands: Hands, before: Captured, other: Instance) -> bool:
+    """Whether all that hung on the old machine does so now, and nothing leads to the other one."""
+    now = capture_instance(hands, before["id"])
+    return _hanging(before) <= _hanging(now) and not memberships(hands, other)
+
+
+def _hanging(captured: Captured) -> set[tuple[str, object]]:
+    address = captured["elastic_address"]
+    return {
+        *((item["id"], None) for item in (*captured["volumes"], *captured["interfaces"])),
+        *((group["arn"], group["port"]) for group in captured["target_groups"]),
+        *([(address, None)] if address else ()),
+    }
 
 
 def _possible(hands: Hands, operation: Operation, old: Instance) -> None:

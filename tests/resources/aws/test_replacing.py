@@ -1,9 +1,11 @@
 """Replacing a stand-alone instance: what is kept, what is said, and that it can be taken back."""
 
+from dataclasses import replace
+
 import pytest
 
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.operations import Operation, OperationKind, Status
+from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, OperationKind, Status
 from qlrf_pipelines.ports.executors import Operator
 from tests.fakes.aws_killer import Death, dying_operator
 from tests.fakes.moto_aws import MotoAws
@@ -46,6 +48,14 @@ def holders(moto: MotoAws, machine: Machine) -> dict[str, object]:
             (d["Target"]["Id"], d["Target"]["Port"]) for d in health["TargetHealthDescriptions"]
         ],
     }
+
+
+def successors(moto: MotoAws, machine: Machine) -> list[str]:
+    """Every instance that was ever started to replace a machine."""
+    found = moto.client("ec2").describe_instances(
+        Filters=[{"Name": "tag:qlrf:replaces", "Values": [machine.target.id]}]
+    )
+    return [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
 
 
 def everything_at(instance_id: str) -> dict[str, object]:
@@ -287,6 +297,50 @@ def test_another_networks_machine_with_the_same_address_is_no_obstacle(
     progress = carry_out(operator, replacement(moto, operator, machine))
 
     assert progress.status is Status.SUCCEEDED, progress.detail
+
+
+def test_a_retry_ends_what_an_earlier_try_started(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    first = replacement(moto, operator, machine)
+    operator.advance(first)
+    (earlier,) = successors(moto, machine)
+
+    again = replace(first, token=token(5), parameters={FIRST_TRY: first.token})
+    progress = carry_out(operator, again)
+
+    assert progress.status is Status.SUCCEEDED, progress.detail
+    assert progress.asset_id not in (None, earlier)
+    assert described(moto, earlier)["State"]["Name"] == "terminated"
+    assert holders(moto, machine) == everything_at(progress.asset_id or "")
+
+
+def test_another_change_starts_nothing_while_what_was_started_before_it_runs(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    first = replacement(moto, operator, machine)
+    operator.advance(first)
+    (earlier,) = successors(moto, machine)
+
+    with pytest.raises(Rejected, match=f"{earlier}, which was started.*roll that back first"):
+        operator.advance(replace(first, token=token(5)))
+
+    assert successors(moto, machine) == [earlier]
+    assert described(moto, earlier)["State"]["Name"] == "running"
+
+
+def test_a_retry_ends_nothing_that_has_taken_over(
+    moto: MotoAws, operator: Operator, machine: Machine
+) -> None:
+    first = replacement(moto, operator, machine)
+    new = carry_out(operator, first).asset_id or ""
+    moto.client("ec2").start_instances(InstanceIds=[machine.target.id])
+
+    with pytest.raises(Rejected, match="roll that back first"):
+        operator.advance(replace(first, token=token(5), parameters={FIRST_TRY: first.token}))
+
+    assert holders(moto, machine) == everything_at(new)
+    assert successors(moto, machine) == [new]
 
 
 def test_an_image_that_is_not_there_changes_nothing(
