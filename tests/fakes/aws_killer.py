@@ -34,11 +34,17 @@ class DyingConnection:
         patience = Patience(max_attempts=1, read_timeout=5, pool_size=8)
         self._real = connect(aws_connector(moto.url), KEYS, patience, changing=True)
         self.calls: list[str] = []
+        self.sent: list[tuple[str, dict[str, Any]]] = []
         self._deaths: dict[int | str, Death] = {}
+        self._repeated: set[str] = set()
 
     def dies(self, call: int | str, death: Death) -> None:
         """Die at the nth call from now, or at the next call of a method."""
         self._deaths[call if isinstance(call, str) else len(self.calls) + call] = death
+
+    def repeats(self, call: str) -> None:
+        """Send the next call of a method twice, as the SDK does that had no answer."""
+        self._repeated.add(call)
 
     def client(self, service: str, region: str, *, once: bool = False) -> Any:
         return _Client(self._real.client(service, region, once=once), self)
@@ -46,9 +52,13 @@ class DyingConnection:
     def pass_on(self, method: Any, name: str, parameters: dict[str, Any]) -> Any:
         death = self._deaths.pop(len(self.calls), None) or self._deaths.pop(name, None)
         self.calls.append(name)
+        self.sent.append((name, parameters))
         if death is Death.BEFORE:
             raise Killed
         answer = method(**parameters)
+        if name in self._repeated:
+            self._repeated.discard(name)
+            return method(**parameters)
         if death is Death.AFTER:
             raise Killed
         if death is Death.NO_ANSWER:

@@ -1,7 +1,7 @@
 """Moto with what executing needs and it lacks, and a count of everything that really happened.
 
-RunInstances knows its client token, load balancers take their time, groups can be refreshed, agents
-answer, commands and functions end as a test says.
+RunInstances knows its client token, an address leads to one interface of several, load balancers
+take their time, groups can be refreshed, agents answer, commands and functions end as a test says.
 """
 
 import itertools
@@ -13,13 +13,23 @@ from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.amis import Ami
 from moto.ec2.responses import EC2Response
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from tests.fakes.moto_balancing import Balancers, extend_moto_for_balancing
 from tests.fakes.moto_snapshots import Disks, extend_moto_for_snapshots
 
-_EC2 = {name: getattr(EC2Response, name) for name in ("run_instances", "reboot_instances")}
+_CALLS = (
+    "run_instances",
+    "reboot_instances",
+    "associate_address",
+    "attach_network_interface",
+    "detach_network_interface",
+)
+_EC2 = {name: getattr(EC2Response, name) for name in _CALLS}
+_ROOT = Ami.block_device_mappings.fget
 _SSM = {
     name: getattr(SimpleSystemManagerResponse, name)
     for name in ("send_command", "get_command_invocation")
@@ -46,6 +56,8 @@ class Execution:
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.command_status = "Success"
         self.said: dict[str, Any] = {}
+        self.unseen = 0
+        self.brought: tuple[str, ...] = ()
         self.unmanaged: set[str] = set()
         self.refresh_status = "Successful"
         self.refresh_polls = 1
@@ -59,6 +71,9 @@ def extend_moto_for_execution() -> Execution:
     """Let moto's own server know the calls, in this process."""
     world = Execution()
     _extend_ec2(world)
+    _extend_images(world)
+    _extend_addresses()
+    _extend_interfaces()
     extend_moto_for_snapshots(world.disks, world.effects)
     extend_moto_for_balancing(world.balancers, world.effects)
     _extend_ssm(world)
@@ -86,6 +101,47 @@ def _extend_ec2(world: Execution) -> None:
     EC2Response.reboot_instances = reboot_instances
 
 
+def _extend_images(world: Execution) -> None:
+    def block_device_mappings(self: Any) -> list[dict[str, Any]]:
+        # Moto's images bring nothing but their root.
+        more = [{"DeviceName": device, "Ebs": {"VolumeSize": 8}} for device in world.brought]
+        return [*_ROOT(self), *more]
+
+    Ami.block_device_mappings = property(block_device_mappings)
+
+
+def _extend_addresses() -> None:
+    def associate_address(self: Any) -> Any:
+        name, interface = self._get_param("InstanceId"), self._get_param("NetworkInterfaceId")
+        if name and len(self.ec2_backend.get_instance(name).nics) > 1:
+            raise EC2ClientError("InvalidInstanceID", f"There are multiple interfaces at {name}")
+        answer = _EC2["associate_address"](self)
+        if interface:
+            # Moto forgets whose interface it is.
+            (led,) = self.ec2_backend.address_by_allocation([self._get_param("AllocationId")])
+            led.instance = led.eni.instance
+        return answer
+
+    EC2Response.associate_address = associate_address
+
+
+def _extend_interfaces() -> None:
+    def attach_network_interface(self: Any) -> Any:
+        interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+        if interface.instance:
+            raise EC2ClientError("InvalidNetworkInterface.InUse", f"{interface.id} is in use")
+        return _EC2["attach_network_interface"](self)
+
+    def detach_network_interface(self: Any) -> Any:
+        wanted = self._get_param("AttachmentId")
+        if all(item.attachment_id != wanted for item in self.ec2_backend.enis.values()):
+            raise EC2ClientError("InvalidAttachmentID.NotFound", f"There is no {wanted}")
+        return _EC2["detach_network_interface"](self)
+
+    EC2Response.attach_network_interface = attach_network_interface
+    EC2Response.detach_network_interface = detach_network_interface
+
+
 def _extend_ssm(world: Execution) -> None:
     def send_command(self: Any) -> Any:
         if world.unmanaged & set(self._get_param("InstanceIds")):
@@ -103,6 +159,9 @@ def _extend_ssm(world: Execution) -> None:
         return _SSM["send_command"](self)
 
     def get_command_invocation(self: Any) -> Any:
+        if world.unseen > 0:
+            world.unseen -= 1
+            raise _unseen()
         found = _SSM["get_command_invocation"](self).result
         return ActionResult(
             {
@@ -135,6 +194,16 @@ def _unmanaged() -> Exception:
         message = "Instances not in a valid state for account."
 
     return InvalidInstanceId()
+
+
+def _unseen() -> Exception:
+    from moto.core.exceptions import ServiceException
+
+    class InvocationDoesNotExist(ServiceException):
+        code = "InvocationDoesNotExist"
+        message = ""
+
+    return InvocationDoesNotExist()
 
 
 def _extend_refreshes(world: Execution) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, Progress
-from resources.clouds.aws.captured import Captured
+from resources.clouds.aws.captured import Captured, led_from_elsewhere
 from resources.clouds.aws.hands import (
     BESIDE,
     IDLE,
@@ -67,7 +67,7 @@ def _begun(hands: Hands, operation: Operation, sides: Sequence[Instance]) -> Pro
     old = found_instance(hands, name)
     if old is None or is_gone(old):
         return failed(f"{name} is gone, and nothing was started beside it.")
-    _possible(operation, old)
+    _possible(hands, operation, old)
     for side in sides:
         if not is_gone(side):
             return _earlier(hands, operation, side)
@@ -90,11 +90,16 @@ def _earlier(hands: Hands, operation: Operation, side: Instance) -> Progress:
     return under_way(f"{side_id}, which an earlier try started, is being terminated.")
 
 
-def _possible(operation: Operation, old: Instance) -> None:
-    name = operation.before["id"]
-    for why, is_so in _reasons(operation.before, old, operation.parameters).items():
+def _possible(hands: Hands, operation: Operation, old: Instance) -> None:
+    elsewhere = led_from_elsewhere(hands, old)
+    reasons = {
+        **_reasons(operation.before, old, operation.parameters),
+        f"{', '.join(elsewhere)} of another network leads to its private address, and would not "
+        "be switched; take it out of there first, or exclude it": bool(elsewhere),
+    }
+    for why, is_so in reasons.items():
         if is_so:
-            raise Rejected(f"{name} cannot have a new side beside it: {why}.")
+            raise Rejected(f"{operation.before['id']} cannot have a new side beside it: {why}.")
 
 
 def _reasons(before: Captured, old: Instance, parameters: Mapping[str, str]) -> dict[str, bool]:

@@ -104,11 +104,41 @@ def memberships(hands: Hands, found: Instance) -> list[dict[str, Any]]:
     return there
 
 
+def led_from_elsewhere(hands: Hands, found: Instance) -> list[str]:
+    """The target groups of other networks that lead to an instance by its address.
+
+    They are not captured: what they would have to be told of its replacement is theirs to know.
+
+    Raises:
+        Unavailable: a group could not be read.
+    """
+    mine = found.get("PrivateIpAddress")
+    if mine is None:
+        return []
+    there = []
+    for group in hands.every("elbv2", "describe_target_groups", "TargetGroups"):
+        if group.get("TargetType") != "ip" or group["VpcId"] == found.get("VpcId"):
+            continue
+        known = [t["Id"] for t in targets_of(hands, group["TargetGroupArn"])]
+        if mine in known and not _is_there_too(hands, group["VpcId"], mine):
+            there.append(str(group["TargetGroupArn"]))
+    return there
+
+
+def _is_there_too(hands: Hands, network: str, address: str) -> bool:
+    # Networks may have the same addresses: the one of the group's own machine is meant then.
+    wanted = {"vpc-id": network, "addresses.private-ip-address": address}
+    filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    found = hands.call("ec2", "describe_network_interfaces", Filters=filters)
+    return bool(found["NetworkInterfaces"])
+
+
 def _membership(group: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "arn": group["TargetGroupArn"],
         "by": group["TargetType"],
         "port": item["Target"].get("Port"),
+        "zone": item["Target"].get("AvailabilityZone"),
         "health": item.get("TargetHealth", {}).get("State"),
         "patience": _patience(group),
     }

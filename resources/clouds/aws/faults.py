@@ -44,7 +44,8 @@ LATER = frozenset(
         "InstanceRefreshInProgress",
         "InsufficientInstanceCapacity",
         "InvalidInstanceId",
-        "InvocationDoesNotExist",
+        # Attached, perhaps to whom it was to be: the answer was lost, and the SDK asked again.
+        "InvalidNetworkInterface.InUse",
         "ResourceContention",
         "ScalingActivityInProgress",
         "SnapshotCreationPerVolumeRateExceeded",
@@ -52,6 +53,8 @@ LATER = frozenset(
         "VolumeInUse",
     }
 )
+# What does not exist, or is not seen everywhere yet, said in other words than "NotFound".
+NOT_THERE = frozenset({"InvocationDoesNotExist"})
 # A page that was promised and cannot be had: the listing began and did not end.
 LOST_PAGES = frozenset({BROKEN_OFF, "InvalidNextToken", "InvalidPaginationToken"})
 NO_CREDENTIALS = (
@@ -113,7 +116,7 @@ def _refusal(what: str, error: sdk.ClientError) -> QlrfError:
     message = f"{what}: {code}: {_short(error.response.get('Error', {}).get('Message', ''))}"
     if code in LATER or code in THROTTLES or "Throttl" in code or "LimitExceeded" in code:
         return Unavailable(f"{message}; it is asked again later.")
-    if "NotFound" in code:
+    if "NotFound" in code or code in NOT_THERE:
         return NotFound(f"{message}.")
     if 400 <= status < 500 and code not in LOST_PAGES:
         return Rejected(f"{message}.")

@@ -10,7 +10,8 @@ from typing import Any
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.operations import Operation
 from resources.clouds.aws.captured import Captured
-from resources.clouds.aws.hands import OPERATION, REPLACES, Hands
+from resources.clouds.aws.hands import OPERATION, REPLACES, Hands, tags_of
+from resources.clouds.aws.volumes import like, volumes_named
 
 # Ours speak of one operation, and AWS refuses to let anybody write its own.
 FOREIGN = ("aws:", "qlrf:")
@@ -66,11 +67,12 @@ def _description(
         "Groups": before["security_groups"],
         "AssociatePublicIpAddress": before["public"] if public is None else public,
     }
+    old_root, left_out = _old_root(hands, before), _left_out(before, image)
     optional = {
         "KeyName": before["key_name"],
         "UserData": _decoded(user_data.get("Value")),
         "MetadataOptions": before["metadata"],
-        "BlockDeviceMappings": _root(hands, before, image),
+        "BlockDeviceMappings": [*_root(old_root, image), *left_out],
         "IamInstanceProfile": before["profile"] and {"Arn": before["profile"]},
     }
     return {
@@ -82,7 +84,7 @@ def _description(
         "NetworkInterfaces": [interface],
         "EbsOptimized": before["ebs_optimized"],
         "Monitoring": {"Enabled": before["monitoring"]},
-        "TagSpecifications": _tags(operation, tags),
+        "TagSpecifications": _tags(operation, tags, _root_tags(old_root, image, left_out)),
         **{name: value for name, value in optional.items() if value},
     }
 
@@ -94,35 +96,59 @@ def _decoded(value: str | None) -> bytes | None:
     return base64.b64decode(value) if value else None
 
 
-def _root(hands: Hands, before: Captured, image: dict[str, Any]) -> list[dict[str, Any]]:
-    old = next((v for v in before["volumes"] if v["device"] == before["root_device"]), None)
+def _old_root(hands: Hands, before: Captured) -> Mapping[str, Any] | None:
+    old = [v["id"] for v in before["volumes"] if v["device"] == before["root_device"]]
+    return volumes_named(hands, old).get(old[0]) if old else None
+
+
+def _root(old: Mapping[str, Any] | None, image: dict[str, Any]) -> list[dict[str, Any]]:
     device = image.get("RootDeviceName")
     if old is None or not device:
         return []
-    found = hands.call("ec2", "describe_volumes", VolumeIds=[old["id"]])["Volumes"][0]
     ebs: dict[str, Any] = next(
         (m.get("Ebs", {}) for m in image["BlockDeviceMappings"] if m.get("DeviceName") == device),
         {},
     )
-    root = {
-        "VolumeSize": max(int(found["Size"]), int(ebs.get("VolumeSize") or 0)),
-        "VolumeType": found["VolumeType"],
-        "DeleteOnTermination": True,
-    }
-    if found.get("Encrypted"):
-        root["Encrypted"] = True
-        if found.get("KmsKeyId"):
-            root["KmsKeyId"] = found["KmsKeyId"]
-    return [{"DeviceName": device, "Ebs": root}]
+    root = like(old)
+    root["VolumeSize"] = max(root.pop("Size"), int(ebs.get("VolumeSize") or 0))
+    return [{"DeviceName": device, "Ebs": root | {"DeleteOnTermination": True}}]
 
 
-def _tags(operation: Operation, more: Mapping[str, str]) -> list[dict[str, Any]]:
-    ours = {OPERATION: operation.token, REPLACES: operation.before["id"], **more}
-    kept = {k: v for k, v in operation.before["tags"].items() if not k.startswith(FOREIGN)}
-    made = [{"Key": key, "Value": value} for key, value in (kept | ours).items()]
-    only = [{"Key": OPERATION, "Value": operation.token}]
+def _left_out(before: Captured, image: dict[str, Any]) -> list[dict[str, Any]]:
+    """The image's own volumes where a data volume of the old machine is to be attached."""
+    taken = {v["device"] for v in before["volumes"] if v["device"] != before["root_device"]}
+    brought = [m.get("DeviceName") for m in image["BlockDeviceMappings"]]
     return [
-        {"ResourceType": "instance", "Tags": made},
-        {"ResourceType": "volume", "Tags": only},
-        {"ResourceType": "network-interface", "Tags": only},
+        {"DeviceName": device, "NoDevice": ""}
+        for device in brought
+        if device in taken and device != image.get("RootDeviceName")
     ]
+
+
+def _root_tags(
+    old: Mapping[str, Any] | None, image: dict[str, Any], left_out: list[dict[str, Any]]
+) -> dict[str, str]:
+    """The old root's own tags, unless other volumes are made: one set goes on all of them."""
+    without = {image.get("RootDeviceName"), *(item["DeviceName"] for item in left_out)}
+    more = [m for m in image["BlockDeviceMappings"] if m.get("DeviceName") not in without]
+    return {} if old is None or any("Ebs" in m for m in more) else _kept(tags_of(old))
+
+
+def _kept(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith(FOREIGN)}
+
+
+def _tags(
+    operation: Operation, more: Mapping[str, str], root: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    only = {OPERATION: operation.token}
+    ours = {**only, REPLACES: operation.before["id"], **more}
+    return [
+        {"ResourceType": "instance", "Tags": _written(_kept(operation.before["tags"]) | ours)},
+        {"ResourceType": "volume", "Tags": _written({**root, **only})},
+        {"ResourceType": "network-interface", "Tags": _written(only)},
+    ]
+
+
+def _written(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qlrf_pipelines.domain.errors import NotFound, Unavailable
 from qlrf_pipelines.domain.operations import Progress
 from resources.clouds.aws.captured import Captured, targets_of
 from resources.clouds.aws.hands import Hands, Instance, is_gone, state_of
@@ -157,7 +158,11 @@ def _interface(
         return None
     if holder != move.source_id:
         return failed(f"{name} was attached to {holder} by somebody else.")
-    move.hands.call("ec2", "detach_network_interface", AttachmentId=attached["AttachmentId"])
+    try:
+        move.hands.call("ec2", "detach_network_interface", AttachmentId=attached["AttachmentId"])
+    except NotFound:
+        # Detached already: the answer was lost, and the SDK asked again.
+        return under_way(f"{name} is not at {holder} any more; it is looked at again.", seconds=2)
     return under_way(f"{name} is detached from {holder}.")
 
 
@@ -172,14 +177,36 @@ def address_moved(move: Move) -> Progress | None:
         return None
     if holder not in (None, "", move.source_id):
         return failed(f"{wanted} was associated with {holder} by somebody else.")
-    move.hands.call(
+    lead_address(move.hands, wanted, move.goal)
+    return under_way(f"{wanted} leads to {move.goal_id}.")
+
+
+def lead_address(hands: Hands, allocation: str, instance: Instance) -> None:
+    """Let an elastic address lead to an instance; doing it twice is doing it once.
+
+    By its first interface, where the address was: EC2 takes an instance only if it has no other.
+
+    Raises:
+        Unavailable: EC2 does not show the interface yet, or did not answer.
+    """
+    first = next(
+        (
+            item["NetworkInterfaceId"]
+            for item in instance.get("NetworkInterfaces", ())
+            if item["Attachment"]["DeviceIndex"] == 0
+        ),
+        None,
+    )
+    if first is None:
+        name = instance["InstanceId"]
+        raise Unavailable(f"EC2 shows no first interface of {name}; it is asked again later.")
+    hands.call(
         "ec2",
         "associate_address",
-        AllocationId=wanted,
-        InstanceId=move.goal_id,
+        AllocationId=allocation,
+        NetworkInterfaceId=first,
         AllowReassociation=True,
     )
-    return under_way(f"{wanted} leads to {move.goal_id}.")
 
 
 def targets_moved(move: Move) -> Progress | None:
@@ -209,4 +236,7 @@ def change_target(
     """Register a target, or deregister it; doing it twice is doing it once."""
     name, port = target
     given = {"Id": name} | ({"Port": port} if port else {})
+    # The goal is in the same subnet. Only addresses have one, and one from outside must have it.
+    if group["by"] == "ip" and group.get("zone"):
+        given["AvailabilityZone"] = group["zone"]
     hands.call("elbv2", method, TargetGroupArn=group["arn"], Targets=[given])

@@ -6,9 +6,15 @@ the operation's token, so a caller that died goes on where it was.
 """
 
 from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.operations import Operation, Progress
-from resources.clouds.aws.captured import Captured
+from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, Progress
+from resources.clouds.aws.captured import (
+    Captured,
+    capture_instance,
+    led_from_elsewhere,
+    memberships,
+)
 from resources.clouds.aws.hands import (
+    BESIDE,
     OPERATION,
     REPLACED_BY,
     REPLACES,
@@ -31,7 +37,9 @@ from resources.clouds.aws.moving import (
     walk,
 )
 from resources.clouds.aws.said import failed, succeeded, under_way
+from resources.clouds.aws.volumes import shared_of, volumes_named
 
+LIVE = ("pending", "running")
 REPLACING = (
     goal_runs,
     source_stopped,
@@ -116,13 +124,53 @@ def _launch(hands: Hands, operation: Operation, old: Instance | None) -> Progres
     before = operation.before
     if old is None or is_gone(old):
         return failed(f"{before['id']} is gone, and nothing that replaces it was started.")
-    _possible(operation, old)
+    _possible(hands, operation, old)
+    ended = _earlier_ended(hands, operation)
+    if ended is not None:
+        return ended
     launch(hands, operation)
     return under_way(f"An instance of {operation.image} is started.", seconds=10)
 
 
-def _possible(operation: Operation, old: Instance) -> None:
+def _earlier_ended(hands: Hands, operation: Operation) -> Progress | None:
+    """No other try's instance runs: it would run for ever, as restoring ends only the newest one.
+
+    A retry ends what an earlier try started, if the old machine still has everything.
+    """
+    before = operation.before
+    for other in hands.tagged(REPLACES, before["id"]):
+        tags = tags_of(other)
+        if state_of(other) not in LIVE or tags.get(OPERATION) == operation.token:
+            continue
+        ours = FIRST_TRY in operation.parameters and BESIDE not in tags
+        if not ours or not _untouched(hands, before, other):
+            raise Rejected(
+                f"{other['InstanceId']}, which was started to replace {before['id']}, still runs; "
+                "roll that back first, or end it yourself."
+            )
+        hands.call("ec2", "terminate_instances", InstanceIds=[other["InstanceId"]])
+        return under_way(f"{other['InstanceId']}, of an earlier try, is being terminated.")
+    return None
+
+
+def _untouched(hands: Hands, before: Captured, other: Instance) -> bool:
+    """Whether all that hung on the old machine does so now, and nothing leads to the other one."""
+    now = capture_instance(hands, before["id"])
+    return _hanging(before) <= _hanging(now) and not memberships(hands, other)
+
+
+def _hanging(captured: Captured) -> set[tuple[str, object]]:
+    address = captured["elastic_address"]
+    return {
+        *((item["id"], None) for item in (*captured["volumes"], *captured["interfaces"])),
+        *((group["arn"], group["port"]) for group in captured["target_groups"]),
+        *([(address, None)] if address else ()),
+    }
+
+
+def _possible(hands: Hands, operation: Operation, old: Instance) -> None:
     before, name = operation.before, operation.before["id"]
+    shared, elsewhere = _shared(hands, before), led_from_elsewhere(hands, old)
     reasons = {
         f"{name} is {state_of(old)}; start it first, or exclude it": state_of(old) != "running",
         f"{name} has an instance-store root, which is lost when it stops": (
@@ -137,10 +185,19 @@ def _possible(operation: Operation, old: Instance) -> None:
         "its first private address cannot be kept while it is kept for restoring": (
             operation.parameters.get("private_address") == "keep"
         ),
+        f"{', '.join(shared)} can be attached to several machines at once, and is not taken from "
+        "one of them; detach it first": bool(shared),
+        f"{', '.join(elsewhere)} of another network leads to its private address, which changes; "
+        "take it out of there first, or exclude it": bool(elsewhere),
     }
     for why, is_so in reasons.items():
         if is_so:
             raise Rejected(f"{name} cannot be replaced: {why}.")
+
+
+def _shared(hands: Hands, before: Captured) -> list[str]:
+    moved = [v["id"] for v in before["volumes"] if v["device"] != before["root_device"]]
+    return shared_of(volumes_named(hands, moved)) if moved else []
 
 
 def _replaced(before: Captured, new: Instance, operation: Operation) -> str:

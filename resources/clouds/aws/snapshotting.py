@@ -29,15 +29,13 @@ from resources.clouds.aws.hands import (
 from resources.clouds.aws.moving import Move, goal_runs, source_stopped
 from resources.clouds.aws.once import LOOKS, Claim, claim_on, do_once
 from resources.clouds.aws.said import failed, succeeded, under_way
+from resources.clouds.aws.volumes import Rows, like, shared_of, volumes_named
 
 # Ours speak of one operation, and AWS refuses to let anybody write its own.
 FOREIGN = ("aws:", "qlrf:")
 # How often more than there are volumes a volume is asked for before it counts as never coming.
 MORE_ASKED = 6
 MOVING = ("attaching", "detaching", "busy")
-WITH_IOPS = ("io1", "io2", "gp3")
-
-Rows = Mapping[str, Mapping[str, Any]]
 
 
 def first_token(operation: Operation) -> str:
@@ -86,7 +84,7 @@ def restore_snapshots(hands: Hands, operation: Operation, token: str) -> Progres
         machine=machine,
         snapshots=snapshots_of(hands, before["id"], token),
         made=volumes_made(hands, before["id"], token),
-        patched=_volumes(hands, [v["id"] for v in before["volumes"]]),
+        patched=volumes_named(hands, [v["id"] for v in before["volumes"]]),
     )
     return way.step() or succeeded(
         f"{before['id']} runs from its snapshots again; what was written since is on "
@@ -191,9 +189,9 @@ def _ask(hands: Hands, operation: Operation) -> str:
 
 def _possible(hands: Hands, before: Captured, machine: Instance) -> None:
     wanted = [volume["id"] for volume in before["volumes"]]
-    found = _volumes(hands, wanted)
+    found = volumes_named(hands, wanted)
     elsewhere = [v for v in wanted if v not in found or _holder(found[v]) != before["id"]]
-    shared = [v for v, row in found.items() if row.get("MultiAttachEnabled")]
+    shared = shared_of(found)
     why = why_not(before)
     if state_of(machine) != "running":
         why = why or f"it is {state_of(machine)}; start it first, or exclude it"
@@ -272,18 +270,18 @@ class _Back:
         return None
 
     def _make(self, replaced: str) -> None:
-        like, snapshot = self.patched[replaced], self.snapshots[replaced]
-        kept = {k: v for k, v in tags_of(like).items() if not k.startswith(FOREIGN)}
+        source, snapshot = self.patched[replaced], self.snapshots[replaced]
+        kept = {k: v for k, v in tags_of(source).items() if not k.startswith(FOREIGN)}
         ours = {BEFORE: self.name, RESTORES: self.token, REPLACES: replaced}
         tags = _written(kept | ours)
         self.hands.call(
             "ec2",
             "create_volume",
             SnapshotId=snapshot["SnapshotId"],
-            AvailabilityZone=like["AvailabilityZone"],
+            AvailabilityZone=source["AvailabilityZone"],
             ClientToken=hashlib.sha256(f"{self.operation.token}:{replaced}".encode()).hexdigest(),
             TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
-            **_like(like),
+            **like(source),
         )
 
     def _swapped(self) -> Progress | None:
@@ -314,28 +312,6 @@ class _Back:
             Device=volume["device"],
         )
         return under_way(f"{name} is attached at {volume['device']}.", seconds=2)
-
-
-def _like(volume: Mapping[str, Any]) -> dict[str, Any]:
-    kind = volume["VolumeType"]
-    found = {"VolumeType": kind, "Size": int(volume["Size"])}
-    if kind in WITH_IOPS and volume.get("Iops"):
-        found["Iops"] = int(volume["Iops"])
-    if kind == "gp3" and volume.get("Throughput"):
-        found["Throughput"] = int(volume["Throughput"])
-    if volume.get("Encrypted"):
-        found["Encrypted"] = True
-        if volume.get("KmsKeyId"):
-            found["KmsKeyId"] = volume["KmsKeyId"]
-    return found
-
-
-def _volumes(hands: Hands, names: list[str]) -> Rows:
-    # By filter: a volume that somebody deleted is missing from the answer, and no error.
-    rows = hands.every(
-        "ec2", "describe_volumes", "Volumes", Filters=[{"Name": "volume-id", "Values": names}]
-    )
-    return {row["VolumeId"]: row for row in rows}
 
 
 def _attachment(volume: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.operations import Operation, Progress
 from resources.clouds.aws.captured import LEAST_PATIENCE, Captured, memberships, target_health
 from resources.clouds.aws.hands import Hands, Instance
-from resources.clouds.aws.moving import change_target, target_in
+from resources.clouds.aws.moving import change_target, lead_address, target_in
 from resources.clouds.aws.said import failed, under_way
 
 LOOK_SECONDS = 10
@@ -132,13 +132,7 @@ def address_leads(move: Handover) -> Progress | None:
         return None
     if not found or not may_take_address(move, holder):
         return failed(address_lost(wanted, found=found, holder=holder))
-    move.hands.call(
-        "ec2",
-        "associate_address",
-        AllocationId=wanted,
-        InstanceId=move.taker_id,
-        AllowReassociation=True,
-    )
+    lead_address(move.hands, wanted, move.taker)
     return under_way(f"{wanted} leads to {move.taker_id}.", seconds=1)
 
 

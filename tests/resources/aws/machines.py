@@ -64,11 +64,11 @@ def well_equipped(moto: MotoAws) -> Machine:
     )
     volume = ec2.create_volume(Size=5, AvailabilityZone=subnet["AvailabilityZone"])["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=made, Device="/dev/sdf")
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.associate_address(AllocationId=address, InstanceId=made)
     interface = ec2.create_network_interface(SubnetId=subnet["SubnetId"])["NetworkInterface"]
     interface_id = interface["NetworkInterfaceId"]
     ec2.attach_network_interface(NetworkInterfaceId=interface_id, InstanceId=made, DeviceIndex=1)
-    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    ec2.associate_address(AllocationId=address, InstanceId=made)
     arn = elb.create_target_group(
         Name="web", Protocol="HTTP", Port=80, VpcId=subnet["VpcId"], TargetType="instance"
     )["TargetGroups"][0]["TargetGroupArn"]

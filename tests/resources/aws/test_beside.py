@@ -26,6 +26,7 @@ from tests.resources.aws.two_sides import (
     all_at,
     beside,
     fronted,
+    led_from,
     marks,
     sides,
     state,
@@ -216,6 +217,17 @@ def test_a_private_address_to_be_kept_and_a_machine_that_is_stopped_are_rejected
         operator.advance(beside(moto, operator, machine.target, parameters=keeping))
     moto.client("ec2").stop_instances(InstanceIds=[machine.id])
     with pytest.raises(Rejected, match="start it first"):
+        operator.advance(beside(moto, operator, machine.target))
+
+    assert sides(moto, machine) == []
+
+
+def test_a_machine_that_another_network_leads_to_by_address_gets_no_new_side(
+    moto: MotoAws, operator: Operator, machine: Fronted
+) -> None:
+    far = led_from(moto, machine.id, "10.77.0.0/16")
+
+    with pytest.raises(Rejected, match=f"{far} of another network"):
         operator.advance(beside(moto, operator, machine.target))
 
     assert sides(moto, machine) == []

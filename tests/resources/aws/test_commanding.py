@@ -1,5 +1,6 @@
 """What must happen once on an asset: patches, documents, scripts, functions and reboots."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from qlrf_pipelines.domain.errors import Denied, NotFound, Rejected, Unavailable
 from qlrf_pipelines.domain.operations import Health, OperationKind, Status, Target
 from qlrf_pipelines.ports.executors import Operator
-from tests.fakes.aws_killer import Death, dying_operator
+from resources.clouds.aws.checking import check_instance
+from resources.clouds.aws.hands import Hands
+from tests.fakes.aws_killer import Death, DyingConnection, dying_operator
 from tests.fakes.faulty_http import Fault, FaultyProxy
 from tests.fakes.moto_aws import OWN, MotoAws, aws_connector, aws_executor, moto_aws, role
-from tests.resources.aws.machines import carry_out, operation, tags, target, token
+from tests.resources.aws.machines import REGION, carry_out, operation, tags, target, token
 
 OTHER = "222222222222"
 ONCE = {
@@ -296,6 +299,36 @@ def test_a_command_on_the_instance_is_a_check(
     check = {"type": "exec", "target": "curl -sf localhost", "timeout_seconds": 0}
 
     assert operator.check(machine, check).health is health
+
+
+def test_a_check_waits_for_a_command_that_systems_manager_does_not_know_everywhere_yet(
+    moto: MotoAws, machine: Target
+) -> None:
+    hands = Hands(
+        connection=DyingConnection(moto),  # type: ignore[arg-type]
+        region=REGION,
+        turn=threading.BoundedSemaphore(1),
+    )
+    moto.execution.unseen = 2
+    pauses: list[float] = []
+
+    check = {"type": "exec", "target": "curl -sf localhost"}
+    said = check_instance(hands, machine, check, pause=pauses.append)
+
+    assert said.health is Health.HEALTHY
+    assert len(pauses) == 2
+
+
+def test_a_patch_is_followed_though_its_command_is_not_known_everywhere_yet(
+    moto: MotoAws, operator: Operator, machine: Target
+) -> None:
+    moto.execution.unseen = 2
+
+    progress = carry_out(operator, operation(OperationKind.PATCH_IN_PLACE, machine))
+
+    assert progress.status is Status.SUCCEEDED
+    assert moto.execution.effects["send_command"] == 1
+    assert moto.execution.unseen == 0
 
 
 def test_a_stopped_instance_is_unhealthy(

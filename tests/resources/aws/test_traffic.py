@@ -1,9 +1,11 @@
 """Traffic handed over: what a group is told, of machines that are in it with several ports."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from qlrf_pipelines.domain.operations import Progress, Status
+from resources.clouds.aws.captured import memberships
+from resources.clouds.aws.moving import change_target, target_in
 from resources.clouds.aws.traffic import Handover, Step, joined, left, walk
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1"
@@ -21,6 +23,35 @@ class Told:
         """One call."""
         (target,) = given["Targets"]
         self.heard.append((method, target["Id"], target["Port"]))
+        return {}
+
+
+class Known:
+    """Hands that know a machine in three groups, and write down who is registered."""
+
+    targets: ClassVar[dict[str, dict[str, Any]]] = {
+        "far": {"Id": "10.0.0.5", "Port": 80, "AvailabilityZone": "all"},
+        "near": {"Id": "10.0.0.5", "Port": 80},
+        "by-id": {"Id": "i-old", "Port": 80, "AvailabilityZone": "us-east-1a"},
+    }
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, Any]] = []
+
+    def every(self, service: str, method: str, rows: str) -> list[dict[str, Any]]:
+        """The groups."""
+        kinds = {"far": "ip", "near": "ip", "by-id": "instance"}
+        return [
+            {"TargetGroupArn": arn, "TargetType": kind, "VpcId": "vpc-1"}
+            for arn, kind in kinds.items()
+        ]
+
+    def call(self, service: str, method: str, **given: Any) -> dict[str, Any]:
+        """One call."""
+        if method == "describe_target_health":
+            found = {"Target": self.targets[given["TargetGroupArn"]]}
+            return {"TargetHealthDescriptions": [found]}
+        self.given += given["Targets"]
         return {}
 
 
@@ -62,6 +93,21 @@ def test_a_machine_with_two_ports_in_a_group_joins_and_leaves_with_both() -> Non
         ("register_targets", "i-new", 8081),
         ("deregister_targets", "i-old", 8080),
         ("deregister_targets", "i-old", 8081),
+    ]
+
+
+def test_a_target_from_outside_keeps_its_zone_when_it_joins_and_leaves() -> None:
+    hands = Known()
+    machine = {"InstanceId": "i-old", "PrivateIpAddress": "10.0.0.5", "VpcId": "vpc-1"}
+
+    far, near, by_id = memberships(hands, machine)  # type: ignore[arg-type]
+    for group in (far, near, by_id):
+        change_target(hands, "register_targets", group, target_in(group, machine))  # type: ignore[arg-type]
+
+    assert hands.given == [
+        {"Id": "10.0.0.5", "Port": 80, "AvailabilityZone": "all"},
+        {"Id": "10.0.0.5", "Port": 80},
+        {"Id": "i-old", "Port": 80},
     ]
 
 

@@ -57,6 +57,21 @@ def fronted(moto: MotoAws, *, by: str = "instance", groups: int = 2) -> Fronted:
     return Fronted(target=target(made), groups=tuple(arns), address=address)
 
 
+def led_from(moto: MotoAws, name: str, block: str) -> str:
+    """Another network, and a target group of it that leads to a machine by its address."""
+    network = moto.client("ec2").create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
+    elb = moto.client("elbv2")
+    made = elb.create_target_group(
+        Name="far", Protocol="HTTP", Port=80, VpcId=network, TargetType="ip"
+    )
+    arn = str(made["TargetGroups"][0]["TargetGroupArn"])
+    address = described(moto, name)["PrivateIpAddress"]
+    elb.register_targets(
+        TargetGroupArn=arn, Targets=[{"Id": address, "Port": 80, "AvailabilityZone": "all"}]
+    )
+    return arn
+
+
 def beside(moto: MotoAws, operator: Operator, where: Target, **fields: Any) -> Operation:
     """The start of a new side."""
     chosen = {"image": moto.image(), "before": operator.capture(where)} | fields
