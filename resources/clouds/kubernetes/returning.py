@@ -16,10 +16,11 @@ from resources.clouds.kubernetes.hands import (
     Hands,
     annotations_of,
     beside,
+    labels_of,
     side_of,
     workload_of,
 )
-from resources.clouds.kubernetes.owned import ready_pods, template_hash
+from resources.clouds.kubernetes.owned import TEMPLATE_HASH, ready_pods, template_hash
 from resources.clouds.kubernetes.recovery_parts import wanted
 from resources.clouds.kubernetes.recovery_settings import Workload
 from resources.clouds.kubernetes.rolling import ask, left_by_us, put_back
@@ -112,14 +113,38 @@ def _led_back(
             return foreign(f"Service {name_of(service)}")
     away = [service for service in services if pinned_to(service) != hash_before]
     if away:
-        # Also if some of its pods are ill: those that serve are better than the new side.
-        serves = is_over(old) and ready_pods(hands, old)
-        taken = None if serves else follow(hands, operation, workload, old)
+        taken = _not_served(hands, operation, workload, old)
         if taken is not None:
             return taken
         pin(hands, away[0], side, hash_before)
         return running(f"Service {name_of(away[0])} is switched back.", poll_seconds=1)
     return led_only_to(hands, services, old)
+
+
+def _not_served(
+    hands: Hands, operation: Operation, workload: Workload, old: Object
+) -> Progress | None:
+    """Why no Service can be pinned back to the pods there were before; None if it can."""
+    hash_before, replicas = annotations_of(old)[HASH], operation.before["replicas"]
+    pods = ready_pods(hands, old)
+    mine = [pod for pod in pods if labels_of(pod).get(TEMPLATE_HASH) == hash_before]
+    # Paused, it may want another template by now: its pods are those of before until it is resumed.
+    # Also if some of them are ill: those that serve are better than the new side.
+    if mine and (old["spec"].get("paused") or is_over(old)):
+        return None
+    if wanted(old) == 0:
+        # Somebody took its pods away, as nothing led to them.
+        hands.put(workload.path, old, {}, spec__replicas=replicas)
+        return running(f"{workload} is asked for its {replicas} pods again.", poll_seconds=1)
+    taken = follow(hands, operation, workload, old)
+    if taken is not None or mine:
+        return taken
+    if template_hash(hands, old) == hash_before:
+        return running(f"{workload} has no ready pod at the moment.", poll_seconds=1)
+    return failed(
+        f"{workload} was rolled on by somebody else: it has no pod any more of what it ran before, "
+        "so the Services are left with the new side; look at it."
+    )
 
 
 def _side_removed(
