@@ -1,10 +1,13 @@
 """What other people's hands do while a change stands, or is on its way."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from qlrf_pipelines.domain.operations import Status
+from qlrf_pipelines.domain.operations import OperationKind, Status, Target
 from tests.fakes.kubernetes_change import Change
-from tests.fakes.kubernetes_fleet import NEW, OLD, Fleet, carry_out
+from tests.fakes.kubernetes_fleet import NEW, OLD, Fleet, carry_out, operation
 from tests.fakes.kubernetes_traffic import Traffic
 
 pytestmark = pytest.mark.real
@@ -75,3 +78,36 @@ def test_a_template_somebody_gave_a_paused_old_side_does_not_bar_the_way_back(
     assert (container["image"], container["env"]) == (OLD, CAREFUL[0]["env"])
     assert fleet.images_running() == fleet.served() == {OLD}
     assert all(traffic.all())
+
+
+def roll_back(fleet: Fleet, target: Target, was: dict[str, Any]) -> None:
+    """What `kubectl rollout undo` does: the template and the annotations there were, in a patch."""
+    steps = [
+        {"op": "replace", "path": "/spec/template", "value": was["spec"]["template"]},
+        {"op": "replace", "path": "/metadata/annotations", "value": was["metadata"]["annotations"]},
+    ]
+    name = target.id.removeprefix("deployment/")
+    path = fleet.path("deployments", "apis/apps/v1", name)
+    fleet.ask("PATCH", path, steps, "json-patch+json")
+
+
+@pytest.mark.parametrize("kind", [OperationKind.ROLLING_UPDATE, OperationKind.REBOOT], ids=str)
+def test_what_somebody_rolled_back_is_not_asked_for_again(
+    fleet: Fleet, kind: OperationKind
+) -> None:
+    target = fleet.deploy()
+    was, before = fleet.get(target), fleet.operator().capture(target)
+    wanted = operation(kind, target, image=NEW, before=before)
+    fleet.operator().advance(wanted)
+    fleet.until(lambda: fleet.revision(target) == 2)
+    roll_back(fleet, target, was)
+    fleet.settle(target)
+
+    progress = carry_out(fleet, replace(wanted, begun=True))
+    back = carry_out(fleet, operation(OperationKind.RESTORE, target, number=2, before=before))
+
+    assert progress.status is Status.FAILED
+    assert "rolled back by somebody else" in progress.detail
+    assert back.status is Status.SUCCEEDED, back.detail
+    assert fleet.get(target)["spec"]["template"] == was["spec"]["template"]
+    assert len(fleet.watch.changes) == 1
