@@ -5,7 +5,7 @@ Services with their own selectors. The mark on the Deployment goes last, so whoe
 on the way goes on.
 """
 
-from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, Progress
+from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, OperationKind, Progress
 from resources.clouds.kubernetes.beside import side_beside
 from resources.clouds.kubernetes.captured import Captured, is_same, is_untouched, undone
 from resources.clouds.kubernetes.complaints import Object
@@ -43,6 +43,8 @@ from resources.clouds.kubernetes.templates import (
 )
 from resources.recovery.steps import failed, running
 
+START_BESIDE, SWITCH = OperationKind.START_BESIDE, OperationKind.SWITCH
+
 
 def restore(hands: Hands, operation: Operation) -> Progress:
     """One step of bringing a workload back to what was captured, from wherever it is."""
@@ -50,7 +52,7 @@ def restore(hands: Hands, operation: Operation) -> Progress:
     old = hands.calls.read(workload.path)
     side = None if old is None else _own_side(old, operation)
     if old is None or side is None or not is_same(old, operation.before):
-        return put_back(hands, operation)
+        return _left_unmarked(hands, operation, workload, old) or put_back(hands, operation)
     if _is_renewed(old, operation.before):
         template = undone(template_of(old), operation.before)
         ask(hands, operation, workload, old, template, spec__paused=False)
@@ -69,7 +71,8 @@ def finalise(hands: Hands, operation: Operation) -> Progress:
     old = hands.calls.read(workload.path)
     side = None if old is None else _own_side(old, operation)
     if old is None or side is None:
-        return done(f"Nothing is kept beside {workload}.", operation.target.id)
+        kept = _left_unmarked(hands, operation, workload, old)
+        return kept or done(f"Nothing is kept beside {workload}.", operation.target.id)
     if not is_same(old, operation.before):
         return foreign(workload, "was deleted and made anew")
     new = side_beside(hands, workload, side)
@@ -100,6 +103,27 @@ def _own_side(old: Object, operation: Operation) -> str | None:
     side = annotations_of(old).get(SIDE)
     known = FIRST_TRY in operation.parameters
     return None if known and side != side_of(operation) else side
+
+
+def _left_unmarked(
+    hands: Hands, operation: Operation, workload: Workload, old: Object | None
+) -> Progress | None:
+    """This operation's side stands, though no mark says so any more; None if there is none."""
+    if operation.parameters.get("operation") not in (START_BESIDE, SWITCH):
+        return None
+    side = side_of(operation)
+    new = side_beside(hands, workload, side)
+    left = [f"Service {name_of(service)} is pinned" for service in pinned_for(hands, side)]
+    # One without pods was kept by a restore that is over.
+    if new is not None and wanted(new) > 0:
+        left.append(f"{beside(workload, side)} stands")
+    if not left:
+        return None
+    what = "was deleted" if old is None else f"lost its mark {SIDE}"
+    return failed(
+        f"{workload} {what} by somebody else's hand, but {' and '.join(left)} for side {side}; "
+        "end that by hand, nothing was touched."
+    )
 
 
 def _led_back(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain.operations import OperationKind, Status, Target
+from qlrf_pipelines.domain.operations import FIRST_TRY, OperationKind, Status, Target
 from tests.fakes.kubernetes_change import Change
 from tests.fakes.kubernetes_fleet import NEW, OLD, Fleet, carry_out, operation
 from tests.fakes.kubernetes_traffic import Traffic
@@ -111,3 +111,30 @@ def test_what_somebody_rolled_back_is_not_asked_for_again(
     assert back.status is Status.SUCCEEDED, back.detail
     assert fleet.get(target)["spec"]["template"] == was["spec"]["template"]
     assert len(fleet.watch.changes) == 1
+
+
+def test_a_mark_somebody_took_away_does_not_pass_for_an_end(fleet: Fleet, switched: Change) -> None:
+    undoing = {FIRST_TRY: switched.start().token, "operation": str(OperationKind.START_BESIDE)}
+    fleet.edit(switched.target, {"metadata": {"annotations": {"qlrf.io/side": None}}})
+
+    ends = [
+        carry_out(fleet, replace(wanted, parameters=undoing))
+        for wanted in (switched.restore(), switched.finalise())
+    ]
+
+    assert {one.status for one in ends} == {Status.FAILED}
+    assert {"lost its mark" in one.detail for one in ends} == {True}
+    assert {"Service web is pinned" in one.detail for one in ends} == {True}
+    assert fleet.served() == {NEW}
+
+
+@pytest.mark.parametrize("retain", ["false", "true"])
+def test_a_way_back_that_is_over_is_over(fleet: Fleet, switched: Change, retain: str) -> None:
+    undoing = {FIRST_TRY: switched.start().token, "operation": str(OperationKind.START_BESIDE)}
+    back = replace(switched.restore(), parameters=undoing | {"retain": retain})
+
+    ends = [carry_out(fleet, back) for _ in range(2)]
+
+    assert {one.status for one in ends} == {Status.SUCCEEDED}
+    assert fleet.there(switched.side) is (retain == "true")
+    switched.never_was()
