@@ -59,6 +59,7 @@ def restore(hands: Hands, operation: Operation) -> Progress:
         return running(f"{workload} is asked to run as it was.", poll_seconds=1)
     return (
         _led_back(hands, operation, workload, old)
+        or _serving_alone(hands, operation, workload, old)
         or _side_removed(hands, operation, workload, side)
         or _unpinned(hands, side)
         or _resumed(hands, workload, old)
@@ -169,6 +170,16 @@ def _not_served(
         f"{workload} was rolled on by somebody else: it has no pod any more of what it ran before, "
         "so the Services are left with the new side; look at it."
     )
+
+
+def _serving_alone(
+    hands: Hands, operation: Operation, workload: Workload, old: Object
+) -> Progress | None:
+    """The old side can do without the new one, should both serve; None if it can."""
+    # Its Services let go already, finalising had come so far: they lead to the pods of both.
+    if old["spec"].get("paused") or pinned_for(hands, annotations_of(old)[SIDE]):
+        return None
+    return follow(hands, operation, workload, old)
 
 
 def _side_removed(

@@ -7,7 +7,7 @@ import pytest
 
 from qlrf_pipelines.domain.operations import FIRST_TRY, OperationKind, Status, Target
 from tests.fakes.kubernetes_change import Change
-from tests.fakes.kubernetes_fleet import NEW, OLD, Fleet, carry_out, operation
+from tests.fakes.kubernetes_fleet import NEW, OLD, Fleet, Patient, carry_out, operation
 from tests.fakes.kubernetes_traffic import Traffic
 
 pytestmark = pytest.mark.real
@@ -138,3 +138,26 @@ def test_a_way_back_that_is_over_is_over(fleet: Fleet, switched: Change, retain:
     assert {one.status for one in ends} == {Status.SUCCEEDED}
     assert fleet.there(switched.side) is (retain == "true")
     switched.never_was()
+
+
+def test_a_way_back_from_finalising_keeps_the_new_side_until_the_old_one_can_do_without(
+    fleet: Fleet,
+) -> None:
+    target = fleet.deploy(progressDeadlineSeconds=60)
+    fleet.service()
+    change = Change(fleet, target)
+    change.done(change.start())
+    change.done(change.switch())
+    operator = Patient(fleet, fleet.operator())
+    while fleet.selector() != {"app": "web"}:
+        operator.advance(change.finalise())
+    fleet.cluster.node.hold(OLD)
+
+    waits = [operator.advance(change.restore()) for _ in range(4)]
+    kept = fleet.is_ready(change.side)
+    fleet.cluster.node.let_go(OLD)
+    change.done(change.restore())
+
+    assert {one.status for one in waits} == {Status.RUNNING}
+    assert kept
+    change.never_was()
