@@ -9,6 +9,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import urllib3
@@ -153,6 +154,8 @@ class FakeNode:
         said = [{k: c.get(k) for k in ("type", "status")} for c in now.get("conditions") or ()]
         if now.get("phase") == phase and all(one in said for one in conditions):
             return None
+        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = [{**one, "lastTransitionTime": since} for one in conditions]
         address = now.get("podIP") or self._address()
         return {
             "phase": phase,

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,10 @@ class Fleet:
         if target.id.startswith("deployment/"):
             last = ("NewReplicaSetAvailable", "DeploymentPaused")
             self.until(lambda: any(word in str(self.get(target)["status"]) for word in last))
+
+    def later(self, **parts: float) -> None:
+        """Let it be so much later than it is on the cluster's own clock."""
+        self.clock.moment = datetime.now(UTC) + timedelta(**parts)
 
     def slices(self, service: str = "web") -> set[str]:
         """The ready pods a Service leads to."""

@@ -117,7 +117,7 @@ def _begin(hands: Hands, operation: Operation, workload: Workload, old: Object) 
     if not is_untouched(old, operation.before):
         return foreign(workload, "was changed since it was captured,")
     check_free(workload, old)
-    container_for(operation.before["containers"], image_for(operation))
+    _check_image(operation, workload)
     _check_scaler(hands, workload)
     for service in leading_to(hands, old):
         _check_service(hands, service, old)
@@ -126,6 +126,13 @@ def _begin(hands: Hands, operation: Operation, workload: Workload, old: Object) 
     marks |= {SIDE: side, HASH: template_hash(hands, old)}
     hands.put(workload.path, old, marks, spec__paused=True)
     return running(f"{workload} is paused while side {side} stands beside it.", poll_seconds=1)
+
+
+def _check_image(operation: Operation, workload: Workload) -> None:
+    containers, image = operation.before["containers"], image_for(operation)
+    if containers[container_for(containers, image)] == image:
+        # Nobody could tell later which of the two it is to be.
+        raise Rejected(f"{workload} runs {image} already; there is nothing to put beside it.")
 
 
 def _check_scaler(hands: Hands, workload: Workload) -> None:

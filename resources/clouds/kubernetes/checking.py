@@ -10,6 +10,7 @@ from resources.clouds.kubernetes.complaints import Object
 from resources.clouds.kubernetes.following import counts_of, is_available
 from resources.clouds.kubernetes.hands import CLAIM, Hands, annotations_of, labels_of, workload_of
 from resources.clouds.kubernetes.owned import ailments, ready_pods
+from resources.clouds.kubernetes.pod_exec import NotBegun
 from resources.clouds.kubernetes.recovery_settings import Workload
 from resources.clouds.kubernetes.said import gone
 from resources.clouds.kubernetes.services import leading_now
@@ -87,7 +88,7 @@ def _run_once(hands: Hands, operation: Operation, workload: Workload, found: Obj
     words = _shell(str(operation.parameters["target"]))
     try:
         ran = hands.calls.run(pod, container_of(ready[0]), words, seconds=seconds)
-    except (Denied, Refused):
+    except (Denied, Refused, NotBegun):
         # It was turned away before it began.
         _note(hands, workload, earlier)
         raise

@@ -19,6 +19,8 @@ POLL_SECONDS = 5.0
 _UNTIMED = ("NewReplicaSetAvailable", "DeploymentPaused")
 # What has no deadline gets as long as Deployments have by default.
 PATIENCE = timedelta(minutes=10)
+# A pod that is not ready for so long does not get ready by itself.
+STUCK = timedelta(minutes=3)
 _STATUS = {
     "Deployment": (None, "updatedReplicas", "replicas", "availableReplicas"),
     "StatefulSet": (None, "updatedReplicas", "replicas", "availableReplicas"),
@@ -140,18 +142,40 @@ def _patiently(hands: Hands, operation: Operation, counts: Counts, detail: str) 
 
 
 def _clear_the_way(hands: Hands, found: Object) -> bool:
-    """Delete a pod of an earlier template that is not ready; whether there was one.
+    """Delete a pod of an earlier template that is stuck; whether there was one.
 
     Its controller waits for such a pod before it touches the next one, also if it can never get
-    ready, and would delete it later anyway.
+    ready. A deletion asks no disruption budget and keeps no order, so it is the last resort: not
+    for a pod that is unready for a moment, and not while the controller itself gets on.
     """
     newest = (found.get("status") or {}).get("updateRevision")
-    for pod in pods_of(hands, found):
-        earlier = newest is not None and labels_of(pod).get(REVISION_HASH) != newest
-        if earlier and not is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
+    pods = pods_of(hands, found)
+    if newest is None or any(_is_moving(hands, pod, newest) for pod in pods):
+        return False
+    for pod in pods:
+        if labels_of(pod).get(REVISION_HASH) != newest and _is_stuck(hands, pod):
             hands.calls.remove(f"pods/{pod['metadata']['name']}", pod["metadata"]["uid"])
             return True
     return False
+
+
+def _is_moving(hands: Hands, pod: Object, newest: str) -> bool:
+    """Whether a pod is being replaced, or has just been."""
+    is_newest = labels_of(pod).get(REVISION_HASH) == newest
+    young = not _is_past(hands, pod["metadata"]["creationTimestamp"])
+    return "deletionTimestamp" in pod["metadata"] or (is_newest and young)
+
+
+def _is_stuck(hands: Hands, pod: Object) -> bool:
+    """Whether a pod has not been ready for some time; one that says nothing, since it was made."""
+    if is_ready(pod):
+        return False
+    said = next((one for one in conditions_of(pod) if one.get("type") == "Ready"), {})
+    return _is_past(hands, said.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+
+
+def _is_past(hands: Hands, moment: str) -> bool:
+    return hands.clock.now() - from_iso(moment) > STUCK
 
 
 def _is_observed(found: Object) -> bool:

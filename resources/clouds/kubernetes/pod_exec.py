@@ -29,6 +29,10 @@ _OUT, _ERR, _END = 1, 2, 3
 _KEPT = 65_536
 
 
+class NotBegun(Unavailable):
+    """The server turned a command away before it can have begun; asking again may help."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """A command that ended: its exit code, and what it said."""
@@ -46,6 +50,7 @@ def run_in(
     Raises:
         Denied: this token may not.
         Truncated: the connection broke off before anybody said how it ended.
+        NotBegun: it was turned away, and certainly did not run.
         Unavailable: it could not be run.
     """
     return asyncio.run(_run_in(place, token, pod, container, words, seconds=seconds))
@@ -126,9 +131,13 @@ def _code(what: str, text: bytes) -> int:
 
 def _refusal(what: str, error: "InvalidStatus") -> Exception:
     status = error.response.status_code
+    if status == 429:
+        # Said in plain text before anything is looked at, so no object is looked for.
+        return NotBegun(f"{what}: HTTP 429, too many requests; it is asked again.")
     found = object_of(what, status, bytes(error.response.body or b""))
     problem = problem_of(what, "GET", status, found)
     if problem is not None:
         return problem
-    why = "there is no such pod" if status == 404 else f"HTTP {status}, and no connection"
-    return Unavailable(f"{what}: {why}; it is asked again.")
+    if status == 404:
+        return NotBegun(f"{what}: there is no such pod; it is asked again.")
+    return Unavailable(f"{what}: HTTP {status}, and no connection; it is asked again.")

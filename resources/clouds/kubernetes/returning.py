@@ -5,7 +5,7 @@ Services with their own selectors. The mark on the Deployment goes last, so whoe
 on the way goes on.
 """
 
-from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, Progress
+from qlrf_pipelines.domain.operations import FIRST_TRY, Operation, OperationKind, Progress
 from resources.clouds.kubernetes.beside import side_beside
 from resources.clouds.kubernetes.captured import Captured, is_same, is_untouched, undone
 from resources.clouds.kubernetes.complaints import Object
@@ -16,10 +16,11 @@ from resources.clouds.kubernetes.hands import (
     Hands,
     annotations_of,
     beside,
+    labels_of,
     side_of,
     workload_of,
 )
-from resources.clouds.kubernetes.owned import ready_pods, template_hash
+from resources.clouds.kubernetes.owned import TEMPLATE_HASH, ready_pods, template_hash
 from resources.clouds.kubernetes.recovery_parts import wanted
 from resources.clouds.kubernetes.recovery_settings import Workload
 from resources.clouds.kubernetes.rolling import ask, left_by_us, put_back
@@ -42,6 +43,8 @@ from resources.clouds.kubernetes.templates import (
 )
 from resources.recovery.steps import failed, running
 
+START_BESIDE, SWITCH = OperationKind.START_BESIDE, OperationKind.SWITCH
+
 
 def restore(hands: Hands, operation: Operation) -> Progress:
     """One step of bringing a workload back to what was captured, from wherever it is."""
@@ -49,13 +52,14 @@ def restore(hands: Hands, operation: Operation) -> Progress:
     old = hands.calls.read(workload.path)
     side = None if old is None else _own_side(old, operation)
     if old is None or side is None or not is_same(old, operation.before):
-        return put_back(hands, operation)
+        return _left_unmarked(hands, operation, workload, old) or put_back(hands, operation)
     if _is_renewed(old, operation.before):
         template = undone(template_of(old), operation.before)
         ask(hands, operation, workload, old, template, spec__paused=False)
         return running(f"{workload} is asked to run as it was.", poll_seconds=1)
     return (
         _led_back(hands, operation, workload, old)
+        or _serving_alone(hands, operation, workload, old)
         or _side_removed(hands, operation, workload, side)
         or _unpinned(hands, side)
         or _resumed(hands, workload, old)
@@ -68,7 +72,8 @@ def finalise(hands: Hands, operation: Operation) -> Progress:
     old = hands.calls.read(workload.path)
     side = None if old is None else _own_side(old, operation)
     if old is None or side is None:
-        return done(f"Nothing is kept beside {workload}.", operation.target.id)
+        kept = _left_unmarked(hands, operation, workload, old)
+        return kept or done(f"Nothing is kept beside {workload}.", operation.target.id)
     if not is_same(old, operation.before):
         return foreign(workload, "was deleted and made anew")
     new = side_beside(hands, workload, side)
@@ -101,6 +106,27 @@ def _own_side(old: Object, operation: Operation) -> str | None:
     return None if known and side != side_of(operation) else side
 
 
+def _left_unmarked(
+    hands: Hands, operation: Operation, workload: Workload, old: Object | None
+) -> Progress | None:
+    """This operation's side stands, though no mark says so any more; None if there is none."""
+    if operation.parameters.get("operation") not in (START_BESIDE, SWITCH):
+        return None
+    side = side_of(operation)
+    new = side_beside(hands, workload, side)
+    left = [f"Service {name_of(service)} is pinned" for service in pinned_for(hands, side)]
+    # One without pods was kept by a restore that is over.
+    if new is not None and wanted(new) > 0:
+        left.append(f"{beside(workload, side)} stands")
+    if not left:
+        return None
+    what = "was deleted" if old is None else f"lost its mark {SIDE}"
+    return failed(
+        f"{workload} {what} by somebody else's hand, but {' and '.join(left)} for side {side}; "
+        "end that by hand, nothing was touched."
+    )
+
+
 def _led_back(
     hands: Hands, operation: Operation, workload: Workload, old: Object
 ) -> Progress | None:
@@ -112,14 +138,48 @@ def _led_back(
             return foreign(f"Service {name_of(service)}")
     away = [service for service in services if pinned_to(service) != hash_before]
     if away:
-        # Also if some of its pods are ill: those that serve are better than the new side.
-        serves = is_over(old) and ready_pods(hands, old)
-        taken = None if serves else follow(hands, operation, workload, old)
+        taken = _not_served(hands, operation, workload, old)
         if taken is not None:
             return taken
         pin(hands, away[0], side, hash_before)
         return running(f"Service {name_of(away[0])} is switched back.", poll_seconds=1)
     return led_only_to(hands, services, old)
+
+
+def _not_served(
+    hands: Hands, operation: Operation, workload: Workload, old: Object
+) -> Progress | None:
+    """Why no Service can be pinned back to the pods there were before; None if it can."""
+    hash_before, replicas = annotations_of(old)[HASH], operation.before["replicas"]
+    pods = ready_pods(hands, old)
+    mine = [pod for pod in pods if labels_of(pod).get(TEMPLATE_HASH) == hash_before]
+    # Paused, it may want another template by now: its pods are those of before until it is resumed.
+    # Also if some of them are ill: those that serve are better than the new side.
+    if mine and (old["spec"].get("paused") or is_over(old)):
+        return None
+    if wanted(old) == 0:
+        # Somebody took its pods away, as nothing led to them.
+        hands.put(workload.path, old, {}, spec__replicas=replicas)
+        return running(f"{workload} is asked for its {replicas} pods again.", poll_seconds=1)
+    taken = follow(hands, operation, workload, old)
+    if taken is not None or mine:
+        return taken
+    if template_hash(hands, old) == hash_before:
+        return running(f"{workload} has no ready pod at the moment.", poll_seconds=1)
+    return failed(
+        f"{workload} was rolled on by somebody else: it has no pod any more of what it ran before, "
+        "so the Services are left with the new side; look at it."
+    )
+
+
+def _serving_alone(
+    hands: Hands, operation: Operation, workload: Workload, old: Object
+) -> Progress | None:
+    """The old side can do without the new one, should both serve; None if it can."""
+    # Its Services let go already, finalising had come so far: they lead to the pods of both.
+    if old["spec"].get("paused") or pinned_for(hands, annotations_of(old)[SIDE]):
+        return None
+    return follow(hands, operation, workload, old)
 
 
 def _side_removed(

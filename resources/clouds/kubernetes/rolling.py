@@ -21,6 +21,7 @@ from resources.clouds.kubernetes.hands import (
     first_try,
     workload_of,
 )
+from resources.clouds.kubernetes.owned import replica_sets
 from resources.clouds.kubernetes.recovery_settings import Workload
 from resources.clouds.kubernetes.said import done, foreign, gone
 from resources.clouds.kubernetes.templates import (
@@ -52,6 +53,8 @@ def update(hands: Hands, operation: Operation) -> Progress:
     again = _tried_before(found, operation)
     if not again and not is_untouched(found, before):
         return foreign(workload, "was changed since it was captured,")
+    if _is_taken_back(hands, operation, found):
+        return foreign(workload, "was rolled back")
     check_free(workload, found, again=again)
     wanted = with_images(template_of(found), images)
     if again:
@@ -72,6 +75,8 @@ def restart(hands: Hands, operation: Operation) -> Progress:
             return foreign(workload)
         taken = follow(hands, operation, workload, found)
         return taken or done(f"{workload}: every pod was started anew.", _id(operation))
+    if _is_taken_back(hands, operation, found):
+        return foreign(workload, "was rolled back")
     check_free(workload, found, again=_tried_before(found, operation))
     wanted = annotated(template_of(found), RESTARTED, operation.token)
     ask(hands, operation, workload, found, wanted)
@@ -164,6 +169,16 @@ def _tried_before(found: Object, operation: Operation) -> bool:
         and marks.get(FIRST) == earlier
         and marks.get(IMAGES) == images_text(template_of(found))
     )
+
+
+def _is_taken_back(hands: Hands, operation: Operation, found: Object) -> bool:
+    """Whether this very operation changed a workload, although it bears no mark of it any more.
+
+    `kubectl rollout undo` takes our marks away with the template; the ReplicaSet that was made for
+    the template keeps the copy its controller made of them. Other kinds have no such copy.
+    """
+    sets = replica_sets(hands, found) if found["kind"] == "Deployment" else ()
+    return any(is_ours(item, operation) for item in sets)
 
 
 def _id(operation: Operation) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from qlrf_pipelines.domain.errors import Denied, Rejected, Truncated
 from qlrf_pipelines.domain.operations import Health, Operation, OperationKind, Status, Target
-from resources.clouds.kubernetes.pod_exec import Ran
+from resources.clouds.kubernetes.pod_exec import NotBegun, Ran
 from tests.fakes.kubernetes_change import Change
 from tests.fakes.kubernetes_fleet import BAD, Fleet, carry_out, operation
 from tests.fakes.kubernetes_watched import Death
@@ -131,6 +131,21 @@ def test_a_script_nobody_heard_the_end_of_is_unknown_and_not_run_again(
 
     assert {one.status for one in progress} == {Status.UNKNOWN}
     assert len(fleet.watch.ran) == 1
+
+
+def test_a_script_that_was_turned_away_before_it_began_is_asked_for_again(fleet: Fleet) -> None:
+    target = fleet.deploy()
+    fleet.watch.scripts["notify"] = NotBegun("too many requests")
+
+    with pytest.raises(NotBegun) as raised:
+        fleet.operator().advance(hook(target))
+    kept = fleet.get(target)["metadata"]["annotations"]
+    fleet.watch.scripts["notify"] = ended(0)
+    progress = carry_out(fleet, hook(target))
+
+    assert raised.value.retryable
+    assert "qlrf.io/claim" not in kept
+    assert progress.status is Status.SUCCEEDED, progress.detail
 
 
 @pytest.mark.parametrize("change", [0, 1])

@@ -54,5 +54,6 @@ def _there_and_back(fleet: Fleet, kind: str) -> None:
     fleet.operator().advance(wanted)
     fleet.until(lambda: BAD in fleet.images_running())
     fleet.operator().advance(replace(wanted, begun=True))
+    fleet.later(minutes=10)
     back = carry_out(fleet, operation(RESTORE, target, number=2, image=NEW, before=before))
     assert back.status is Status.SUCCEEDED, back.detail

@@ -96,6 +96,13 @@ def test_an_image_no_single_container_is_meant_for_is_rejected_with_their_names(
     assert re.search(why, rejected(fleet, target, kind))
 
 
+def test_a_deployment_that_runs_the_image_already_gets_no_second_side(fleet: Fleet) -> None:
+    target = fleet.deploy()
+
+    assert "already" in rejected(fleet, target, START, OLD)
+    assert not fleet.get(target)["spec"].get("paused")
+
+
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
 def test_only_a_deployment_gets_a_second_side(fleet: Fleet, kind: str) -> None:
     assert "rolling update" in rejected(fleet, fleet.deploy(kind=kind), START)

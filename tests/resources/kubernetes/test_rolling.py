@@ -62,6 +62,7 @@ def test_an_image_that_cannot_be_had_fails_with_the_pods_reason_and_is_taken_bac
     wanted = update(fleet, target, BAD)
 
     progress = fail(fleet, wanted)
+    fleet.later(minutes=10)
     back = carry_out(fleet, operation(RESTORE, target, number=2, before=wanted.before))
 
     assert progress.status is Status.FAILED
