@@ -129,3 +129,46 @@ def carry_out(operator: Operator, wanted: Operation, *, calls: int = 80) -> Prog
             return progress
         wanted = replace(wanted, begun=True, checkpoint=progress.checkpoint)
     raise AssertionError(f"not done after {calls} calls")
+
+
+def replacement(moto: MotoAws, operator: Operator, machine: Machine) -> Operation:
+    return operation(
+        OperationKind.REPLACE_WITH_IMAGE,
+        machine.target,
+        image=moto.image(),
+        before=operator.capture(machine.target),
+    )
+
+
+def holders(moto: MotoAws, machine: Machine) -> dict[str, object]:
+    """Which instance has each of the things that hang on a machine."""
+    ec2, elb = moto.client("ec2"), moto.client("elbv2")
+    volume = ec2.describe_volumes(VolumeIds=[machine.data_volume])["Volumes"][0]
+    interface = ec2.describe_network_interfaces(NetworkInterfaceIds=[machine.interface])
+    address = ec2.describe_addresses(AllocationIds=[machine.address])["Addresses"][0]
+    health = elb.describe_target_health(TargetGroupArn=machine.target_group)
+    return {
+        "volume": [(a["InstanceId"], a["Device"]) for a in volume["Attachments"]],
+        "interface": interface["NetworkInterfaces"][0]["Attachment"]["InstanceId"],
+        "address": address["InstanceId"],
+        "targets": [
+            (d["Target"]["Id"], d["Target"]["Port"]) for d in health["TargetHealthDescriptions"]
+        ],
+    }
+
+
+def successors(moto: MotoAws, machine: Machine) -> list[str]:
+    """Every instance that was ever started to replace a machine."""
+    found = moto.client("ec2").describe_instances(
+        Filters=[{"Name": "tag:qlrf:replaces", "Values": [machine.target.id]}]
+    )
+    return [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
+
+
+def everything_at(instance_id: str) -> dict[str, object]:
+    return {
+        "volume": [(instance_id, "/dev/sdf")],
+        "interface": instance_id,
+        "address": instance_id,
+        "targets": [(instance_id, 8080)],
+    }
