@@ -204,7 +204,10 @@ def _submitted(world: World, proposal: Proposal, attempt: Attempt) -> Task:
         stage=proposal.stage,
         key=proposal.key or f"{attempt.root_run}:{proposal.stage}",
     )
-    if task.stage != proposal.stage:
+    if task.stage == proposal.stage:
+        return task
+    # The same document at another stage is the same approval, taken up by a run that goes on.
+    if not _is_about(world.tasks.get(proposal.tenant, task.id), proposal):
         raise Refused(
             f"Key {proposal.key!r} is the one of task {task.id} at stage {task.stage}, and stage "
             f"{proposal.stage} cannot ask under it: give each gate's proposal a key of its own."
@@ -214,11 +217,15 @@ def _submitted(world: World, proposal: Proposal, attempt: Attempt) -> Task:
 
 def _what_was_proposed(came: Granted, proposal: Proposal) -> None:
     """What a run holds already is no answer to another question of the same run."""
-    if canonical(dict(came.record.document.content)) != canonical(dict(proposal.document)):
+    if not _is_about(came.record, proposal):
         raise Refused(
             f"This run carries out task {came.record.task.id}, and now proposes something else at "
             f"stage {proposal.stage}: give the proposals of two gates stages of their own."
         )
+
+
+def _is_about(record: Record, proposal: Proposal) -> bool:
+    return canonical(dict(record.document.content)) == canonical(dict(proposal.document))
 
 
 def _same_job(record: Record, attempt: Attempt) -> None:
