@@ -17,6 +17,7 @@ from qlrf_pipelines.cli.asking import (
     say_cut,
 )
 from qlrf_pipelines.cli.output import emit_rows, json_option, say, tenant_option
+from qlrf_pipelines.domain.drift import HEALTHY_FROM, WARNING_FROM
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.patch_sla import BREACHING_PART, SlaStatus
 from qlrf_pipelines.domain.vocabulary import Severity
@@ -122,8 +123,8 @@ def promises(now: datetime) -> str:
     )
     return f"""(
 SELECT {_PROMISE}, assets, {", ".join(SlaStatus)}, unknown_overdue, {kept} AS kept,
-       CASE WHEN {kept} IS NULL THEN 'no_data' WHEN {kept} >= 0.9 THEN 'healthy'
-            WHEN {kept} >= 0.7 THEN 'warning' ELSE 'critical' END AS status,
+       CASE WHEN {kept} IS NULL THEN 'no_data' WHEN {kept} >= {HEALTHY_FROM} THEN 'healthy'
+            WHEN {kept} >= {WARNING_FROM} THEN 'warning' ELSE 'critical' END AS status,
        first_due_at, as_of
 FROM (
   SELECT {", ".join(f"p.{name}" for name in _PROMISE.split(", "))}, {counts},

@@ -161,15 +161,17 @@ class SqlRollouts(Rollouts):
             ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout.is_not(None)
         )
         stopped = ROLLOUT.c.state.in_([state.value for state in STOPPED])
-        in_the_air = sa.select(ROLLOUT_ASSET.c.rollout).where(
-            ROLLOUT_ASSET.c.tenant == tenant,
+        # Of each one that is stopped, by its key: a tenant's other rows are its whole history.
+        in_the_air = sa.exists().where(
+            ROLLOUT_ASSET.c.tenant == ROLLOUT.c.tenant,
+            ROLLOUT_ASSET.c.rollout == ROLLOUT.c.id,
             ROLLOUT_ASSET.c.begun,
             ROLLOUT_ASSET.c.state.in_([state.value for state in IN_FLIGHT]),
         )
         some = sa.or_(
             sa.and_(driven, awake),
             sa.and_(over, ROLLOUT.c.id.in_(held)),
-            sa.and_(stopped, ROLLOUT.c.id.in_(in_the_air)),
+            sa.and_(stopped, in_the_air),
         )
         query = sa.select(ROLLOUT).where(_MINE, some).order_by(ROLLOUT.c.id).limit(limit)
         return self._rollouts(tenant, query)
