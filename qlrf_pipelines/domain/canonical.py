@@ -36,7 +36,13 @@ def _plain(value: Any) -> bool:  # noqa: ANN401
     if kind is int:
         return bool(-_SAFE < value < _SAFE)
     if kind is dict:
-        return all(type(key) is str and key.isascii() and _plain(one) for key, one in value.items())
+        # A loop, and texts not asked for again: this is gone through for every step of a rollout.
+        for key, one in value.items():
+            if type(key) is not str or not key.isascii():
+                return False
+            if type(one) is not str and not _plain(one):
+                return False
+        return True
     if kind is list or kind is tuple:
         return all(map(_plain, value))
     return False

@@ -1,7 +1,7 @@
 """The hash chain: every entry's hash covers its whole canonical row and the hash before it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,25 +47,36 @@ def chain(
     tenant: TenantId, entries: Iterable[NewEntry], *, after_seq: int, after_hash: str
 ) -> list[Entry]:
     """Give new entries their numbers and hashes behind an existing chain's head."""
-    chained: list[Entry] = []
+    return [
+        entry for entry, _ in links(tenant, entries, after_seq=after_seq, after_hash=after_hash)
+    ]
+
+
+def links(
+    tenant: TenantId, entries: Iterable[NewEntry], *, after_seq: int, after_hash: str
+) -> Iterator[tuple[Entry, str]]:
+    """As `chain`, each entry with its content in canonical form, as it was hashed.
+
+    Raises:
+        NoCanonicalForm: an entry's content is not JSON.
+    """
     seq, previous = after_seq, after_hash
     for entry in entries:
         seq += 1
-        own = _hash(tenant, seq, entry, previous)
-        chained.append(
-            Entry(
-                tenant=tenant,
-                seq=seq,
-                kind=entry.kind,
-                subject=entry.subject,
-                recorded_at=entry.recorded_at,
-                content=entry.content,
-                previous_hash=previous,
-                hash=own,
-            )
+        content = canonical(dict(entry.content))
+        own = _hash(tenant, seq, entry, content, previous)
+        linked = Entry(
+            tenant=tenant,
+            seq=seq,
+            kind=entry.kind,
+            subject=entry.subject,
+            recorded_at=entry.recorded_at,
+            content=entry.content,
+            previous_hash=previous,
+            hash=own,
         )
+        yield linked, content.decode()
         previous = own
-    return chained
 
 
 def verify_chain(entries: Iterable[Entry]) -> int:
@@ -88,21 +99,24 @@ def verify_chain(entries: Iterable[Entry]) -> int:
             recorded_at=entry.recorded_at,
             content=entry.content,
         )
-        if _hash(entry.tenant, entry.seq, fact, previous) != entry.hash:
+        content = canonical(dict(entry.content))
+        if _hash(entry.tenant, entry.seq, fact, content, previous) != entry.hash:
             raise Tampered(f"Ledger of tenant {entry.tenant}: entry {entry.seq} was altered.")
         seq, previous = entry.seq, entry.hash
     return seq
 
 
-def _hash(tenant: TenantId, seq: int, entry: NewEntry, previous: str) -> str:
-    return digest(
+def _hash(tenant: TenantId, seq: int, entry: NewEntry, content: bytes, previous: str) -> str:
+    rest = canonical(
         {
             "tenant": tenant,
             "seq": seq,
             "kind": entry.kind,
             "subject": entry.subject,
             "recorded_at": iso(entry.recorded_at),
-            "content": dict(entry.content),
             "previous_hash": previous,
         }
     )
+    # The canonical form of the whole row, of which "content" is the first member.
+    whole = b'{"content":' + content + b"," + rest[1:]
+    return hashlib.sha256(whole).hexdigest()

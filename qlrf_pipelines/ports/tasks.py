@@ -29,6 +29,14 @@ class Tasks(ABC):
         """
 
     @abstractmethod
+    def task(self, tenant: TenantId, task: str) -> Task:
+        """A task alone, without what is asked: documents may be large.
+
+        Raises:
+            NotFound: the tenant has no such task.
+        """
+
+    @abstractmethod
     def find(self, tenant: TenantId, *, key: str = "", prefix: str = "") -> Sequence[Task]:
         """The tasks with this key, or whose id begins with `prefix`, at most ten."""
 

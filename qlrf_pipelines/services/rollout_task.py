@@ -40,7 +40,7 @@ def how_to_approve(rollout: Rollout) -> str:
 
 def follow(world: World, rollout: Rollout) -> None:
     """Bring the task of a rollout to the state that says the same; nothing if it is there."""
-    task = world.tasks.get(rollout.tenant, rollout.id).task
+    task = world.tasks.task(rollout.tenant, rollout.id)
     wanted = _TASK[rollout.state]
     if task.state is wanted or task.state not in RUNNING:
         return

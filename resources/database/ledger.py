@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
+from qlrf_pipelines.domain.canonical import NoCanonicalForm
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
-from qlrf_pipelines.domain.evidence import GENESIS, Entry, NewEntry, chain
+from qlrf_pipelines.domain.evidence import GENESIS, Entry, NewEntry, links
 from qlrf_pipelines.ports.ledger import Ledger
 from resources.database import faults
 from resources.database.sessions import Sessions, advisory_key, enter_tenant
@@ -38,13 +39,21 @@ ADD = (
     "json_populate_recordset(NULL::public.evidence, CAST(:entries AS json))"
 )
 _ADD = sa.text(ADD)
-# In one round trip, and in this order: the head is looked at when it is our turn.
-_TURN = sa.text(
-    "SELECT set_config('qlrf.tenant', :tenant, true);"  # noqa: S608  constants
-    "SELECT pg_advisory_xact_lock(:key);"
-    f"SELECT {_COLUMNS} FROM public.evidence "
+# Whoever adds to a tenant's chain waits for its turn, and looks at the chain's end only then.
+WAIT_FOR_TURN = "SELECT pg_advisory_xact_lock(:ledger)"
+END = (
+    "SELECT seq AS last_seq, hash AS last_hash FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
-).columns(*EVIDENCE.c)
+)
+_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{WAIT_FOR_TURN};{END}")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a tenant's chain ends."""
+
+    seq: int = 0
+    hash: str = GENESIS
 
 
 class SqlLedger(Ledger):
@@ -115,33 +124,39 @@ def extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry])
     Raises:
         Rejected: an entry's content is not JSON.
     """
-    last, entries = chained(connection, tenant, new)
+    last, entries = chained(tenant, new, turn(connection, tenant))
     connection.execute(_ADD, {"entries": entries})
     return last
 
 
-def chained(
-    connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry]
-) -> tuple[Entry, str]:
-    """Wait for our turn and chain entries: the last one, and what `ADD` is to be given.
+def turn(connection: sa.Connection, tenant: TenantId) -> End:
+    """Wait until nobody else adds to a tenant's chain; where it ends then."""
+    row = connection.execute(_TURN, {"tenant": tenant, "ledger": turn_key(tenant)}).first()
+    return end_of(row)
+
+
+def end_of(row: "sa.Row[Any] | None") -> End:
+    """What `END` found; the beginning if the tenant has no chain yet."""
+    return End() if row is None or row.last_seq is None else End(row.last_seq, row.last_hash)
+
+
+def turn_key(tenant: TenantId) -> int:
+    """What `WAIT_FOR_TURN` waits for."""
+    return advisory_key(f"ledger:{tenant}")
+
+
+def chained(tenant: TenantId, new: Sequence[NewEntry], end: End) -> tuple[Entry, str]:
+    """Chain entries behind an end: the last one, and what `ADD` is to be given.
 
     Raises:
         Rejected: an entry's content is not JSON.
     """
-    key = advisory_key(f"ledger:{tenant}")
-    row = connection.execute(_TURN, {"tenant": tenant, "key": key}).first()
-    head = None if row is None else _entry(row._asdict())
     try:
-        made = chain(
-            tenant,
-            new,
-            after_seq=head.seq if head else 0,
-            after_hash=head.hash if head else GENESIS,
-        )
+        made = list(links(tenant, new, after_seq=end.seq, after_hash=end.hash))
     except NoCanonicalForm as error:
         raise Rejected(f"Evidence of tenant {tenant} has no canonical form: {error}.") from error
-    rows = [_row(entry) for entry in made]
-    return made[-1], json.dumps(rows, default=datetime.isoformat)
+    rows = [_row(entry, content) for entry, content in made]
+    return made[-1][0], json.dumps(rows, default=datetime.isoformat)
 
 
 def _head(connection: sa.Connection, tenant: TenantId) -> Entry | None:
@@ -149,14 +164,14 @@ def _head(connection: sa.Connection, tenant: TenantId) -> Entry | None:
     return None if row is None else _entry(row._asdict())
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry, content: str) -> dict[str, Any]:
     return {
         "tenant": entry.tenant,
         "seq": entry.seq,
         "kind": entry.kind,
         "subject": entry.subject,
         "recorded_at": _aware(entry.recorded_at),
-        "content": canonical(dict(entry.content)).decode(),
+        "content": content,
         "previous_hash": entry.previous_hash,
         "hash": entry.hash,
     }

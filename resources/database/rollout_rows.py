@@ -9,7 +9,7 @@ from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import AssetRow, AssetState, Rollout, RolloutState
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 _MOMENTS = ("started_at", "changed_at", "watch_since", "wake_at", "not_before", "not_after")
 
 
@@ -72,14 +72,18 @@ def asset_of(row: Row) -> AssetRow:
         step=row["step"],
         tries=row["tries"],
         begun=row["begun"],
-        before=json.loads(row["before"]),
-        checkpoint=json.loads(row["checkpoint"]),
+        before=_known(row["before"]),
+        checkpoint=_known(row["checkpoint"]),
         now_id=row["now_id"],
         detail=row["detail"],
         until=_utc(row["until"]),
         begun_at=_utc(row["begun_at"]),
         ended_at=_utc(row["ended_at"]),
     )
+
+
+def _known(text: str) -> Mapping[str, Any]:
+    return {} if text == "{}" else dict(json.loads(text))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

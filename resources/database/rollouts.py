@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -24,8 +24,8 @@ from qlrf_pipelines.domain.rollout import (
 )
 from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import rollout_rows
-from resources.database.ledger import ADD, chained
-from resources.database.sessions import Sessions, enter_tenant
+from resources.database.ledger import ADD, END, WAIT_FOR_TURN, End, chained, end_of, turn, turn_key
+from resources.database.sessions import Said, Sessions, closing, enter_tenant, opening
 from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
 from resources.database.waiting import channel, wait_until
 
@@ -47,15 +47,20 @@ _ROW = (
     "SELECT pg_notify(:channel, '')"
 )
 _KEEP = {
-    (entries, rows): sa.text(f"{ADD};" * entries + _ROWS * rows + _ROW)
+    (entries, rows): f"{ADD};" * entries + _ROWS * rows + _ROW
     for entries in (False, True)
     for rows in (False, True)
 }
-_ENTER_AND_LOCK = sa.text(
-    "SELECT set_config('qlrf.tenant', :of_tenant, true);"  # noqa: S608
-    f"SELECT {', '.join(c.name for c in ROLLOUT.c)} FROM public.rollout "
-    "WHERE tenant = :of_tenant AND id = :of_rollout FOR UPDATE"
-).columns(*ROLLOUT.c)
+_KEPT = {what: sa.text(statements) for what, statements in _KEEP.items()}
+_SETTLED = {what: closing(statements) for what, statements in _KEEP.items()}
+# The rollout's lock, then the turn at the ledger, for everybody in this order; only then is looked.
+_TAKE = opening(
+    "SELECT set_config('qlrf.tenant', :tenant, true);"  # noqa: S608  constants
+    "SELECT FROM public.rollout WHERE tenant = :tenant AND id = :rollout FOR UPDATE;"
+    f"{WAIT_FOR_TURN};"
+    f"SELECT * FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
+    "WHERE tenant = :tenant AND id = :rollout"
+)
 _LOCK = insert(ROLLOUT_LOCK)
 _LOCK = _LOCK.on_conflict_do_update(
     index_elements=["tenant", "asset"],
@@ -82,9 +87,11 @@ class SqlRollouts(Rollouts):
             made = connection.execute(
                 insert(ROLLOUT).values(row).on_conflict_do_nothing().returning(ROLLOUT.c.id)
             ).first()
-            if made is not None:
-                return _keep(connection, tenant, first, mark)
-            return _one(connection, tenant, first.rollout.id, _ONE)[0]
+            if made is None:
+                return _one(connection, tenant, first.rollout.id)
+            kept, what, said = _kept(connection, tenant, first, mark, turn(connection, tenant))
+            connection.execute(_KEPT[what], said)
+            return kept
 
         return self._sessions.repeat(work)
 
@@ -93,7 +100,7 @@ class SqlRollouts(Rollouts):
 
         def work(connection: sa.Connection) -> Rollout:
             enter_tenant(connection, tenant)
-            return _one(connection, tenant, rollout, _ONE)[0]
+            return _one(connection, tenant, rollout)
 
         return self._sessions.read(work)
 
@@ -107,7 +114,7 @@ class SqlRollouts(Rollouts):
                 .where(ROLLOUT_ASSET.c.tenant == tenant, ROLLOUT_ASSET.c.rollout == rollout)
                 .order_by(ROLLOUT_ASSET.c.phase, ROLLOUT_ASSET.c.position)
             )
-            return [rollout_rows.asset_of(row._asdict()) for row in found]
+            return [rollout_rows.asset_of(row._mapping) for row in found]
 
         return self._sessions.read(work)
 
@@ -121,20 +128,26 @@ class SqlRollouts(Rollouts):
     ) -> Rollout:
         """Take one step under the row's lock, once, also if the answer to its commit was lost."""
         mark = secrets.token_hex(8)
+        asked = {"tenant": tenant, "rollout": rollout, "ledger": turn_key(tenant)}
 
-        def work(connection: sa.Connection) -> Rollout:
-            found, kept = _one(connection, tenant, rollout, _ENTER_AND_LOCK)
-            if kept == mark:
-                return found
+        def answer(
+            connection: sa.Connection, row: "sa.Row[Any] | None"
+        ) -> tuple[Rollout, Said | None]:
+            found, kept_by = _found(row, tenant, rollout)
+            if kept_by == mark:
+                return found, None
             if attempt is not None and found.attempt != attempt:
                 raise Refused(
                     f"Rollout {rollout} is driven by attempt {found.attempt} now, by "
                     f"{found.holder}; attempt {attempt} is over."
                 )
             taken = step(found)
-            return found if taken is None else _keep(connection, tenant, taken, mark)
+            if taken is None:
+                return found, None
+            kept, what, said = _kept(connection, tenant, taken, mark, end_of(row))
+            return kept, (_SETTLED[what], said)
 
-        return self._sessions.repeat(work)
+        return self._sessions.settle((_TAKE, asked), answer)
 
     def list(
         self,
@@ -196,24 +209,30 @@ class SqlRollouts(Rollouts):
         def work(connection: sa.Connection) -> list[Rollout]:
             enter_tenant(connection, tenant)
             found = connection.execute(query, {"of_tenant": tenant})
-            return [rollout_rows.rollout_of(row._asdict()) for row in found]
+            return [rollout_rows.rollout_of(row._mapping) for row in found]
 
         return self._sessions.read(work)
 
 
-def _one(
-    connection: sa.Connection,
-    tenant: TenantId,
-    rollout: str,
-    query: "sa.Select[Any] | sa.TextualSelect",
-) -> tuple[Rollout, str]:
-    row = connection.execute(query, {"of_tenant": tenant, "of_rollout": rollout}).first()
+def _one(connection: sa.Connection, tenant: TenantId, rollout: str) -> Rollout:
+    row = connection.execute(_ONE, {"of_tenant": tenant, "of_rollout": rollout}).first()
+    return _found(row, tenant, rollout)[0]
+
+
+def _found(row: "sa.Row[Any] | None", tenant: TenantId, rollout: str) -> tuple[Rollout, str]:
+    """A rollout, and the mark of whoever kept its last step."""
     if row is None:
         raise NotFound(f"Tenant {tenant} has no rollout {rollout}.")
-    return rollout_rows.rollout_of(row._asdict()), str(row.mark)
+    return rollout_rows.rollout_of(row._mapping), str(row.mark)
 
 
-def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str) -> Rollout:
+def _kept(
+    connection: sa.Connection, tenant: TenantId, taken: Change, mark: str, end: End
+) -> tuple[Rollout, tuple[bool, bool], Mapping[str, Any]]:
+    """A change as it is kept: which of the statements, and what they are given.
+
+    Whoever calls holds the turn at the ledger.
+    """
     kept = replace(taken.rollout, seq=taken.rollout.seq + 1)
     if taken.locks:
         _take(connection, tenant, kept.id, taken.locks)
@@ -221,14 +240,13 @@ def _keep(connection: sa.Connection, tenant: TenantId, taken: Change, mark: str)
         mine = (ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout == kept.id)
         connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
     told = channel("rollout", tenant, kept.id)
-    row = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
+    said = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
     if taken.entries:
-        _, row["entries"] = chained(connection, tenant, taken.entries)
+        _, said["entries"] = chained(tenant, taken.entries, end)
     if taken.rows:
         rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
-        row["rows"] = json.dumps(rows, default=datetime.isoformat)
-    connection.execute(_KEEP[bool(taken.entries), bool(taken.rows)], row)
-    return kept
+        said["rows"] = json.dumps(rows, default=datetime.isoformat)
+    return kept, (bool(taken.entries), bool(taken.rows)), said
 
 
 def _take(connection: sa.Connection, tenant: TenantId, rollout: str, assets: Sequence[str]) -> None:

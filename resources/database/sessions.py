@@ -4,10 +4,10 @@ import hashlib
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -17,16 +17,28 @@ from resources.database import faults
 from resources.database.connection import opened
 
 T = TypeVar("T")
+Said = tuple[sa.Executable, Mapping[str, Any]]
+Answer = Callable[[sa.Connection, "sa.Row[Any] | None"], tuple[T, Said | None]]
 
+_NOTHING: Said = (sa.text("ROLLBACK"), {})
 _TENANT = sa.text("SELECT set_config('qlrf.tenant', :tenant, true)")
 IDLE_CONNECTIONS = 4
 MORE_CONNECTIONS = 16
+
+
+@dataclass(slots=True)
+class _Stage:
+    """How far a transaction is: a loss is ambiguous once its commit was sent."""
+
+    committing: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
     process: int
     pooled: sa.Engine
+    whole: sa.Engine  # the same connections, for whoever sends BEGIN and COMMIT in his own words
     dedicated: sa.Engine
     lease: ExitStack
 
@@ -74,20 +86,52 @@ class Sessions:
         """
         return self._run(work, commit=True)
 
+    def settle(self, ask: Said, answer: Answer[T]) -> T:
+        """One transaction in two round trips: what is found, and what is made of it.
+
+        `ask` begins it (see `opening`); `answer` is given the row and says what is kept (see
+        `closing`), or None to keep everything as it is. As with `repeat`, both are done again if
+        the commit got no answer.
+
+        Raises:
+            Unavailable: the database does not answer, also not after one reconnection.
+            Refused: a policy, a trigger or a constraint says no.
+        """
+
+        def once(now: _Open, stage: _Stage) -> T:
+            with now.whole.connect() as connection, _given_up(connection, stage):
+                row = connection.execute(*ask).first()
+                done, kept = answer(connection, row)
+                stage.committing = kept is not None
+                connection.execute(*(kept or _NOTHING))
+                stage.over = True
+                return done
+
+        try:
+            return self._tried(once)
+        except faults.CommitLost:
+            return self._tried(once)
+
     def _run(self, work: Callable[[sa.Connection], T], *, commit: bool) -> T:
+        def once(now: _Open, stage: _Stage) -> T:
+            with now.pooled.connect() as connection:
+                done = work(connection)
+                if commit:
+                    stage.committing = True
+                    connection.commit()
+                return done
+
+        return self._tried(once)
+
+    def _tried(self, once: "Callable[[_Open, _Stage], T]") -> T:
         for last in (False, True):
-            now = self._opened()
-            committing = False
+            now, stage = self._opened(), _Stage()
             try:
-                with faults.translated(), now.pooled.connect() as connection:
-                    done = work(connection)
-                    if commit:
-                        committing = True
-                        connection.commit()
-                    return done
+                with faults.translated():
+                    return once(now, stage)
             except faults.Lost as error:
                 self._forget(now)
-                if committing:
+                if stage.committing:
                     raise faults.CommitLost(str(error)) from error
                 if last:
                     raise
@@ -162,7 +206,28 @@ class Sessions:
                 connect_args=named,
                 isolation_level="AUTOCOMMIT",
             )
-            return _Open(os.getpid(), pooled, dedicated, lease.pop_all())
+            whole = pooled.execution_options(isolation_level="AUTOCOMMIT")
+            return _Open(os.getpid(), pooled, whole, dedicated, lease.pop_all())
+
+
+@contextmanager
+def _given_up(connection: sa.Connection, stage: _Stage) -> Iterator[None]:
+    """Never give a connection back to the others with a transaction in it."""
+    try:
+        yield
+    finally:
+        if not stage.over:
+            connection.invalidate()
+
+
+def opening(statements: str) -> sa.TextClause:
+    """What `settle` asks: statements that begin a transaction, in one round trip."""
+    return sa.text(f"BEGIN;{statements}")
+
+
+def closing(statements: str) -> sa.TextClause:
+    """What `settle` is answered: statements that end it, kept together or not at all."""
+    return sa.text(f"{statements};COMMIT")
 
 
 def application_name() -> str:

@@ -78,6 +78,15 @@ class SqlTasks(Tasks):
 
         return self._sessions.read(work)
 
+    def task(self, tenant: TenantId, task: str) -> Task:
+        """A task alone."""
+
+        def work(connection: sa.Connection) -> Task:
+            enter_tenant(connection, tenant)
+            return _one(connection, tenant, task, _ONE)
+
+        return self._sessions.read(work)
+
     def find(self, tenant: TenantId, *, key: str = "", prefix: str = "") -> Sequence[Task]:
         """The tasks with this key, or whose id begins with `prefix`, at most ten."""
         query = sa.select(TASK).where(_MINE).order_by(TASK.c.id).limit(10)

@@ -34,6 +34,9 @@ class FakeTasks(Tasks):
             raise NotFound(f"Tenant {tenant} has no task {task}.")
         return self.kept[tenant, task]
 
+    def task(self, tenant: TenantId, task: str) -> Task:
+        return self.get(tenant, task).task
+
     def find(self, tenant: TenantId, *, key: str = "", prefix: str = "") -> Sequence[Task]:
         found = [task for task in self._of(tenant) if not key or task.key == key]
         return sorted((t for t in found if t.id.startswith(prefix)), key=lambda t: t.id)[:10]
