@@ -58,9 +58,10 @@ _TAKE = opening(
     "SELECT set_config('qlrf.tenant', :tenant, true);"  # noqa: S608  constants
     "SELECT FROM public.rollout WHERE tenant = :tenant AND id = :rollout FOR UPDATE;"
     f"{WAIT_FOR_TURN};"
-    f"SELECT * FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
+    f"SELECT {', '.join(c.name for c in ROLLOUT.c)}, last_seq, last_hash "
+    f"FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
     "WHERE tenant = :tenant AND id = :rollout"
-)
+).columns(*ROLLOUT.c, sa.column("last_seq"), sa.column("last_hash"))
 _LOCK = insert(ROLLOUT_LOCK)
 _LOCK = _LOCK.on_conflict_do_update(
     index_elements=["tenant", "asset"],
