@@ -164,6 +164,29 @@ def test_credentials_in_an_endpoint_are_refused_and_never_shown(tmp_path: Path) 
     assert "hunter2" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        (
+            '  metrics: [{kind: prometheus, url: "https://user:hunter2@metrics.example"}]',
+            "spec.metrics[0].url",
+        ),
+        (
+            '  notifications: [{channel: webhook, url: "https://user:hunter2@hooks.example/a"}]',
+            "spec.notifications[0].url",
+        ),
+    ],
+)
+def test_credentials_in_any_other_address_are_refused_and_never_shown(
+    tmp_path: Path, more: str, field: str
+) -> None:
+    problem = the_problem(issue_estate(tmp_path, tenants__acme=f"{TENANT.rstrip()}\n{more}\n"))
+
+    assert problem.field == field
+    assert "without credentials" in str(problem)
+    assert "hunter2" not in str(problem)
+
+
 def test_a_selector_needs_a_part(tmp_path: Path) -> None:
     lines = EXEMPTION.splitlines()
     lines[4] = "  selector: {}"

@@ -216,6 +216,11 @@ def test_the_templates_hold_and_compare_in_one_unit() -> None:
         ("looks: 10", "looks: 10\n  lookz: 3", "lookz"),
         ("      totalQuery: sum(", "      #", "totalQuery"),
         ("kind: CanaryAnalysis", "kind: Tenant", "."),
+        (
+            "  looks: 10",
+            "  provider: {kind: prometheus, url: 'https://u:p@m.example'}\n  looks: 10",
+            "without credentials",
+        ),
     ],
 )
 def test_an_analysis_that_breaks_its_contract_is_refused(tmp_path: Path, old, new, words) -> None:
