@@ -11,10 +11,10 @@ import click
 
 from qlrf_pipelines.cli.output import emit_json, json_option, say
 from qlrf_pipelines.cli.texts import plain_table
-from qlrf_pipelines.domain.errors import Rejected
+from qlrf_pipelines.domain.errors import NotFound, Rejected
 
 if TYPE_CHECKING:
-    from qlrf_pipelines.domain.canary import Finding, Judgement
+    from qlrf_pipelines.domain.canary import Analysis, Finding, Judgement
 
 _COLUMNS = (
     "metric",
@@ -62,7 +62,6 @@ def judge_command(
 
     A rate is two metrics: error-rate:events and error-rate:total.
     """
-    from qlrf_pipelines import wiring
     from qlrf_pipelines.domain.canary_judge import judge
     from qlrf_pipelines.services.canary_samples import (
         infer_analysis,
@@ -72,7 +71,7 @@ def judge_command(
     )
 
     tables = [read_samples(_lines(file), file=str(file)) for file in (baseline, canary_file)]
-    analysis = wiring.analyses().named(template) if template else infer_analysis(*tables)
+    analysis = _named(template) if template else infer_analysis(*tables)
     for name in unused(analysis, *tables):
         say(f"Warning: {name} is not a metric of {analysis.name}; it is not judged.")
     found = judge(analysis, seen_in(analysis, *tables, expected=samples), look=1, looks=1)
@@ -98,14 +97,14 @@ def watch_command(*, file: str, start: str | None, settle: int, as_json: bool) -
     from qlrf_pipelines import wiring
     from qlrf_pipelines.services.canary import watch
 
-    analysis = wiring.analyses().named(file)
+    analysis = _named(file)
     if analysis.provider is None:
         raise Rejected(f"{file} has no provider; add spec.provider.")
     clock = wiring.clock()
     found = watch(
         wiring.metrics(analysis.provider),
         analysis,
-        start=_moment(start) if start else clock.now(),
+        start=_moment(start, now=clock.now()) if start else clock.now(),
         clock=clock,
         wait=time.sleep,
         on_look=lambda judgement: _show(judgement, as_json=as_json),
@@ -121,13 +120,25 @@ def _lines(file: Path) -> list[str]:
         raise Rejected(f"{file} cannot be read: {error}; give a CSV file in UTF-8.") from error
 
 
-def _moment(text: str) -> datetime:
+def _named(name: str) -> "Analysis":
+    """The analysis of this name or file; none is bad usage: exit code 1 would be a bad canary."""
+    from qlrf_pipelines import wiring
+
+    try:
+        return wiring.analyses().named(name)
+    except NotFound as error:
+        raise Rejected(str(error)) from error
+
+
+def _moment(text: str, *, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise Rejected(f"--start {text} is no moment; write it in ISO 8601.") from error
     if found.tzinfo is None:
         raise Rejected(f"--start {text} has no zone; end it with Z or an offset.")
+    if found > now:
+        raise Rejected(f"--start {text} has not come yet; say when the canary began.")
     return found
 
 

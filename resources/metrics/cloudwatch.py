@@ -114,21 +114,19 @@ def _asked(query: str, step: timedelta) -> dict[str, Any]:
         metric = json.loads(query)
     except ValueError as error:
         raise Rejected(f"CloudWatch query {query} is no JSON: {error}; correct it.") from error
-    missing = [name for name in _NEEDED if name not in metric]
-    unknown = sorted(set(metric) - _FIELDS)
-    if missing or unknown or not isinstance(metric.get("Dimensions", {}), dict):
+    dimensions = metric.get("Dimensions", {})
+    texts = {name: value for name, value in metric.items() if name != "Dimensions"}
+    known = set(_NEEDED) <= set(metric) <= _FIELDS and isinstance(dimensions, dict)
+    if not known or not all(isinstance(v, str) for v in (*texts.values(), *dimensions.values())):
         raise Rejected(
             f"CloudWatch query {query}: give Namespace, MetricName and Stat, and as you need them "
-            "Dimensions (a mapping of name to value) and Unit, and nothing else."
+            "Dimensions (a mapping of name to value) and Unit, all of them texts, and nothing else."
         )
     stat: dict[str, Any] = {
         "Metric": {
             "Namespace": metric["Namespace"],
             "MetricName": metric["MetricName"],
-            "Dimensions": [
-                {"Name": name, "Value": value}
-                for name, value in metric.get("Dimensions", {}).items()
-            ],
+            "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
         },
         "Period": period,
         "Stat": metric["Stat"],

@@ -146,3 +146,23 @@ def test_a_start_that_is_no_moment_is_refused(tmp_path: Path, start: str) -> Non
     found = qlrf("watch", "--analysis", file, "--start", start)
 
     assert isinstance(found.exception, Rejected)
+
+
+def test_a_start_that_has_not_come_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    file = write_analysis(tmp_path / "a.yaml", "http://127.0.0.1:9")
+
+    found = qlrf("watch", "--analysis", file, "--start", "9999-01-01T00:00:00Z")
+
+    assert isinstance(found.exception, Rejected)
+    assert "has not come yet" in str(found.exception)
+
+
+def test_an_analysis_nobody_wrote_is_bad_usage_and_no_failed_canary(tmp_path: Path) -> None:
+    file = samples(tmp_path / "b.csv", 1)
+
+    judged = qlrf("judge", "--baseline", file, "--canary", file, "--template", "basik")
+    watched = qlrf("watch", "--analysis", tmp_path / "nobody.yaml")
+
+    for found in (judged, watched):
+        assert isinstance(found.exception, Rejected)
+        assert "There is no canary analysis" in str(found.exception)

@@ -175,6 +175,18 @@ def test_a_query_that_is_none_is_refused(peer: Peer) -> None:
         ask(peer.source, peer.wrong)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"Stat": 7}, {"Namespace": None}, {"Dimensions": {"Group": 5}}, {"Dimensions": ["Group"]}],
+)
+def test_a_cloudwatch_query_with_a_field_that_is_no_text_is_refused_as_a_query(odd) -> None:
+    source = CloudWatchMetrics(region="eu-west-1", url="http://127.0.0.1:9", secrets=AWS_KEYS)
+    query = {"Namespace": "Shop", "MetricName": "Seen", "Stat": "Average"} | odd
+
+    with pytest.raises(Rejected, match="all of them texts"):
+        ask(source, json.dumps(query))
+
+
 STATUS = [
     (302, Denied),
     (401, Denied),
