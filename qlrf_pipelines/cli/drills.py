@@ -15,7 +15,7 @@ from qlrf_pipelines.cli import drill_text
 from qlrf_pipelines.cli.drill_files import report_document, write_report
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
-from qlrf_pipelines.cli.people import Who, person_options
+from qlrf_pipelines.cli.people import Who, person_options, reason_option
 from qlrf_pipelines.domain.drills import DrillEvent, Outcome, Phase
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.recovery_plans import DrillType
@@ -241,7 +241,7 @@ def _code(record: "DrillRecord") -> int:
 
 @group.command("abort")
 @_one
-@click.option("--reason", required=True, help="Why; it is kept.")
+@reason_option("Why; it is kept.")
 @person_options
 @json_option
 def abort(
@@ -309,7 +309,7 @@ def _held_command(name: str, event: DrillEvent, text: str) -> click.Command:
 
     @click.command(name, help=text)
     @_one
-    @click.option("--reason", required=True, help="Why; it is kept.")
+    @reason_option("Why; it is kept.")
     @person_options
     @json_option
     def held(settings: Settings, who: Who, **given: Any) -> None:  # noqa: ANN401

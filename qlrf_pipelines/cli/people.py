@@ -26,7 +26,11 @@ def person_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*_: object, **arguments: Any) -> Any:  # noqa: ANN401
         settings: Settings = click.get_current_context().find_root().obj
-        name = arguments.pop("name") or settings.operator or getpass.getuser()
+        name = arguments.pop("name")
+        if name is None:
+            name = settings.operator or getpass.getuser()
+        elif not name.strip():
+            raise Rejected("--as is empty; say who, or leave it out.")
         role = arguments.pop("role")
         who = Who(name, Role(role) if role else settings.role)
         return function(settings, who=who, **arguments)
@@ -35,6 +39,19 @@ def person_options(function: Callable[..., Any]) -> Callable[..., Any]:
     named = click.option("--as", "name", metavar="NAME", help="Who (default: QLRF_OPERATOR).")
     ranked = click.option("--role", type=roles, help="As what (default: QLRF_ROLE).")
     return named(ranked(wrapped))
+
+
+def reason_option(text: str, *, needed: bool = True) -> Callable[..., Any]:
+    """Add `--reason` to a command; where it is needed, an empty one is none."""
+
+    def checked(_: click.Context, __: click.Parameter, reason: str) -> str:
+        if needed and not reason.strip():
+            raise Rejected("--reason is empty; say why.")
+        return reason
+
+    # A default, even an empty one, would be a reason.
+    terms: dict[str, Any] = {"required": True} if needed else {"default": ""}
+    return click.option("--reason", help=text, callback=checked, **terms)
 
 
 def moment(_: click.Context, option: click.Parameter, text: str | None) -> datetime | None:

@@ -8,7 +8,7 @@ import click
 
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
-from qlrf_pipelines.cli.people import Who, person_options
+from qlrf_pipelines.cli.people import Who, person_options, reason_option
 from qlrf_pipelines.cli.rollout_text import asset_facts, headline, rollout_facts, shown
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import ENDED, WAITS_FOR_HUMAN, Rollout, RolloutState
@@ -147,9 +147,7 @@ def _verb(name: str, line: str, *, needs_reason: bool = False) -> None:
             say(headline(after))
 
     made: Callable[..., Any] = json_option(person_options(command))
-    # A default, even an empty one, would be a reason.
-    terms: dict[str, Any] = {"required": True} if needs_reason else {"default": ""}
-    made = click.option("--reason", help="Why.", **terms)(made)
+    made = reason_option("Why.", needed=needs_reason)(made)
     group.command(name, help=line)(_one(made))
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, json_option, say, tenant_option
-from qlrf_pipelines.cli.people import Who, moment, person_options
+from qlrf_pipelines.cli.people import Who, moment, person_options, reason_option
 from qlrf_pipelines.cli.task_rest import asked_rest, rest_of
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
 from qlrf_pipelines.domain.approval import (
@@ -304,9 +304,7 @@ def _decision(
     command: Callable[..., Any] = json_option(person_options(decide))
     for option in options:
         command = option(command)
-    # A default, even an empty one, would be a reason.
-    terms: dict[str, Any] = {"required": True} if needs_reason else {"default": ""}
-    command = click.option("--reason", help="Why.", **terms)(command)
+    command = reason_option("Why.", needed=needs_reason)(command)
     command = click.option("--digest", help=f"What you looked at: its first {PREFIX} or more.")(
         command
     )
@@ -343,7 +341,7 @@ _decision(DecisionKind.REVIEW, "Review a broken glass of somebody else, afterwar
 
 @group.command("cancel")
 @_one
-@click.option("--reason", required=True, help="Why nobody wants it any more.")
+@reason_option("Why nobody wants it any more.")
 @person_options
 @json_option
 def cancel(
@@ -362,7 +360,7 @@ def cancel(
 @group.command("close")
 @_one
 @click.option("--outcome", required=True, type=click.Choice(["completed", "rolled_back", "failed"]))
-@click.option("--reason", required=True, help="How you know.")
+@reason_option("How you know.")
 @person_options
 @json_option
 def close(

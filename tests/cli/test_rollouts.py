@@ -34,6 +34,10 @@ def qlrf(postgres: Any) -> Qlrf:
 
 @pytest.fixture
 def house(postgres: Any) -> House:
+    return canary_out(postgres)
+
+
+def canary_out(postgres: Any) -> House:
     """A rollout of three machines whose canary is changed and watched."""
     from resources.database.ledger import SqlLedger
     from resources.database.rollouts import SqlRollouts
@@ -177,6 +181,20 @@ def test_what_takes_something_away_wants_a_reason(postgres: Any, house: House) -
         result = CliRunner().invoke(group, (verb, house.id, *ANN), obj=postgres.settings)
         assert result.exit_code == 2
         assert "--reason" in result.stderr
+    assert house.now.state == "watching"
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+@pytest.mark.parametrize("verb", ["promote", "rollback", "cancel"])
+def test_an_empty_reason_is_none(qlrf: Qlrf, house: House, verb: str, blank: str) -> None:
+    with pytest.raises(Rejected, match="--reason is empty"):
+        qlrf(verb, house.id, "--reason", blank, *ANN)
+    assert house.now.state == "watching"
+
+
+def test_an_empty_name_is_nobody_and_not_the_machines_user(qlrf: Qlrf, house: House) -> None:
+    with pytest.raises(Rejected, match="--as is empty"):
+        qlrf("pause", house.id, "--as", "", "--role", "engineer")
     assert house.now.state == "watching"
 
 

@@ -140,6 +140,13 @@ def test_a_task_nobody_knows_is_not_found(qlrf: Qlrf, task: dict[str, Any]) -> N
         qlrf("show", task["id"], "--tenant", "beta")
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_empty_reason_is_none(qlrf: Qlrf, task: dict[str, Any], blank: str) -> None:
+    for verb in (("cancel",), ("close", "--outcome", "failed")):
+        with pytest.raises(Rejected, match="--reason is empty"):
+            qlrf(*verb, task["id"], "--reason", blank, *ANN)
+
+
 def test_only_an_execution_can_be_closed(qlrf: Qlrf, task: dict[str, Any]) -> None:
     with pytest.raises(Refused, match="awaiting_approval"):
         qlrf("close", task["id"], "--outcome", "failed", "--reason", "I looked", *ANN)
