@@ -147,6 +147,15 @@ def test_an_empty_reason_is_none(qlrf: Qlrf, task: dict[str, Any], blank: str) -
             qlrf(*verb, task["id"], "--reason", blank, *ANN)
 
 
+def test_a_task_is_not_closed_over_its_rollout(qlrf: Qlrf, postgres: Any) -> None:
+    from tests.cli.test_rollouts import canary_out
+
+    house = canary_out(postgres)
+
+    with pytest.raises(Refused, match="ends as its rollout does"):
+        qlrf("close", house.id, "--outcome", "completed", "--reason", "I looked", *ANN)
+
+
 def test_only_an_execution_can_be_closed(qlrf: Qlrf, task: dict[str, Any]) -> None:
     with pytest.raises(Refused, match="awaiting_approval"):
         qlrf("close", task["id"], "--outcome", "failed", "--reason", "I looked", *ANN)
