@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from qlrf_pipelines.cli.texts import plain_cell
 from qlrf_pipelines.domain.moments import iso
-from qlrf_pipelines.domain.rollout import OUT, AssetRow, Rollout
+from qlrf_pipelines.domain.rollout import OUT, AssetRow, Rollout, RolloutState
 from qlrf_pipelines.domain.rollout_plan import HOOK_ROW, RolloutPlan
 from qlrf_pipelines.domain.rollout_rules import tally
 
@@ -22,6 +23,7 @@ _MARKS = {
     "not_restored": "!",
 }
 _BAR = 40
+_REASONED = ("promote", "rollback", "cancel")
 
 
 def rollout_facts(rollout: Rollout, rows: Sequence[AssetRow]) -> dict[str, Any]:
@@ -64,7 +66,24 @@ def asset_facts(row: AssetRow) -> dict[str, Any]:
 def headline(rollout: Rollout) -> str:
     """One line: which, how it stands, and why."""
     line = f"Rollout {rollout.id} of tenant {rollout.tenant}: {rollout.state.value.upper()}"
-    return f"{line} ({rollout.reason})" if rollout.reason else line
+    return f"{line} ({plain_cell(rollout.reason)})" if rollout.reason else line
+
+
+def progress_line(rollout: Rollout, rows: Sequence[AssetRow]) -> str:
+    """One line: how it stands, and how many assets stand where."""
+    counts = ", ".join(f"{n} {state}" for state, n in tally(rows).items())
+    return f"{headline(rollout)}: {counts}"
+
+
+def fitted(text: str, *, columns: int, lines: int) -> str:
+    """A view that leaves a screen its last line: what is too long or too much is cut, and said."""
+    room = max(1, columns - 1)
+    cut = [one if len(one) <= room else f"{one[: room - 1]}…" for one in text.splitlines()]
+    if len(cut) < lines:
+        return "\n".join(cut)
+    kept = max(1, lines - 2)
+    more = f"… {len(cut) - kept} more lines: qlrf rollouts show"
+    return "\n".join([*cut[:kept], more[:room]])
 
 
 def shown(rollout: Rollout, rows: Sequence[AssetRow], plan: RolloutPlan) -> str:
@@ -77,9 +96,20 @@ def shown(rollout: Rollout, rows: Sequence[AssetRow], plan: RolloutPlan) -> str:
         lines.append(f"{here} {phase.name:<12} {_marks(mine):<24} {counts}")
     told = [row for row in rows if row.state.value in ("failed", "unknown", "not_restored")]
     going = [row for row in rows if row.state.value in ("changing", "restoring")]
-    lines += [f"    {_MARKS[row.state]} {row.asset}: {row.detail}" for row in (*told, *going)[:20]]
-    lines += next_words(rollout)
+    lines += [
+        f"    {_MARKS[row.state]} {row.asset}: {plain_cell(row.detail)}"
+        for row in (*told, *going)[:20]
+    ]
+    lines += [*_watched(rollout, plan), *next_words(rollout)]
     return "\n".join(lines)
+
+
+def _watched(rollout: Rollout, plan: RolloutPlan) -> list[str]:
+    """Until when a phase is watched."""
+    if rollout.state is not RolloutState.WATCHING or rollout.watch_since is None:
+        return []
+    ends = rollout.watch_since + plan.phases[rollout.phase].wait
+    return [f"  watched since {rollout.watch_since:%H:%M:%S} until {ends:%Y-%m-%d %H:%M:%S} UTC"]
 
 
 def next_words(rollout: Rollout) -> list[str]:
@@ -97,7 +127,8 @@ def next_words(rollout: Rollout) -> list[str]:
         "running": ("pause", "rollback", "cancel"),
         "watching": ("pause", "promote", "rollback", "cancel"),
     }.get(state, ())
-    return [*_asked(rollout), *(f"  qlrf rollouts {verb} {name}" for verb in verbs)]
+    why = {verb: " --reason WHY" if verb in _REASONED else "" for verb in verbs}
+    return [*_asked(rollout), *(f"  qlrf rollouts {verb} {name}{why[verb]}" for verb in verbs)]
 
 
 def _asked(rollout: Rollout) -> list[str]:

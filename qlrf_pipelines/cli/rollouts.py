@@ -1,5 +1,6 @@
 """`qlrf rollouts`: what is being changed right now, and steering it."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,14 @@ import click
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, person_options, reason_option
-from qlrf_pipelines.cli.rollout_text import asset_facts, headline, rollout_facts, shown
+from qlrf_pipelines.cli.rollout_text import (
+    asset_facts,
+    fitted,
+    headline,
+    progress_line,
+    rollout_facts,
+    shown,
+)
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import ENDED, WAITS_FOR_HUMAN, Rollout, RolloutState
 from qlrf_pipelines.domain.rollout_plan import read_plan
@@ -108,25 +116,34 @@ def watch(
 ) -> int:
     """Follow a rollout live until it ends: redrawn on a terminal, one line per change elsewhere.
 
-    Exit 0 if it completed, 1 if it ended otherwise or waits for a human.
+    That goes to stderr; how it ended, to stdout. Exit 0 if it completed, 1 if it ended otherwise or
+    waits for a human.
     """
     world = _world(settings)
     found = _find(world, tenant, rollout)
     plan = read_plan(world.tasks.get(found.tenant, found.id).document.content)
-    screen = sys.stderr.isatty() and not as_json
+    screen, told = sys.stderr.isatty() and not as_json, ""
     while True:
         rows = world.rollouts.rows(found.tenant, found.id)
+        over = found.state in ENDED or (until_human and found.state in WAITS_FOR_HUMAN)
         if as_json:
             emit_json(rollout_facts(found, rows))
         elif screen:
-            click.clear()
-            click.echo(shown(found, rows, plan), err=True)
-        else:
-            say(headline(found) + f" {rollout_facts(found, rows)['assets']}")
-        if found.state in ENDED or (until_human and found.state in WAITS_FOR_HUMAN):
+            _redraw("" if over else shown(found, rows, plan))
+        elif told != (told := progress_line(found, rows)):
+            say(told)
+        if over:
+            if not as_json:
+                click.echo(shown(found, rows, plan))
             return 0 if found.state is RolloutState.COMPLETED else 1
         world.rollouts.wait(found.tenant, found.id, after=found.seq, seconds=_LOOK_SECONDS)
         found = world.rollouts.get(found.tenant, found.id)
+
+
+def _redraw(view: str) -> None:
+    """Put a view in the place of the last one, cut to what the terminal has room for."""
+    columns, lines = os.get_terminal_size(sys.stderr.fileno())
+    click.echo("\033[H\033[2J" + fitted(view, columns=columns, lines=lines), err=True)
 
 
 def _verb(name: str, line: str, *, needs_reason: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from qlrf_pipelines.cli.rollout_text import fitted
 from qlrf_pipelines.cli.rollouts import group
 from qlrf_pipelines.cli.tasks import group as task_group
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
@@ -196,6 +197,71 @@ def test_an_empty_name_is_nobody_and_not_the_machines_user(qlrf: Qlrf, house: Ho
     with pytest.raises(Rejected, match="--as is empty"):
         qlrf("pause", house.id, "--as", "", "--role", "engineer")
     assert house.now.state == "watching"
+
+
+def test_what_show_says_to_type_can_be_typed(qlrf: Qlrf, house: House) -> None:
+    qlrf("pause", house.id, *ANN)
+
+    shown = qlrf("show", house.id).stdout
+
+    hints = [line.split()[2:] for line in shown.splitlines() if "qlrf rollouts" in line]
+    assert [verb for verb, *_ in hints] == ["resume", "rollback", "cancel"]
+    for hint in hints[:2]:
+        qlrf(*hint, *ANN)
+    assert house.now.state == "rolling_back"
+
+
+def test_show_says_until_when_a_phase_is_watched(qlrf: Qlrf, house: House) -> None:
+    since = house.now.watch_since
+    assert since is not None
+
+    assert f"watched since {since:%H:%M:%S} until" in qlrf("show", house.id).stdout
+
+
+def test_watch_says_each_thing_once_and_how_it_ended_on_stdout(
+    qlrf: Qlrf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resources.database.rollouts import SqlRollouts
+
+    steps = iter(
+        [
+            lambda: qlrf("pause", house.id, *ANN),
+            lambda: house.drive(hold_seconds=0),  # a step that nobody who watches can see
+            lambda: qlrf("cancel", house.id, *WHY, *ANN),
+        ]
+    )
+    monkeypatch.setattr(SqlRollouts, "wait", lambda *_, **__: bool(next(steps)()))
+
+    watched = qlrf("watch", house.id)
+
+    told = [line.split(": ", 1)[1] for line in watched.stderr.splitlines()]
+    assert told == [
+        "WATCHING (canary is watched): 1 done, 2 waiting",
+        "PAUSED (paused by ann): 1 done, 2 waiting",
+        "CANCELLED (ann: users complain): 1 done, 2 waiting",
+    ]
+    assert watched.stdout == qlrf("show", house.id).stdout
+
+
+def test_what_a_terminal_might_obey_is_written_out(qlrf: Qlrf, house: House) -> None:
+    qlrf("pause", house.id, "--reason", "wait\x1b[2J\nfor it", *ANN)
+
+    said = qlrf("show", house.id).stdout + qlrf("watch", house.id, "--until-human").stderr
+
+    assert "\x1b" not in said
+    assert said.count("wait\\x1b[2J\\nfor it") == 2
+
+
+def test_a_view_is_cut_to_the_terminal_it_is_shown_on() -> None:
+    view = "\n".join(f"{n} " + "x" * 60 for n in range(30))
+
+    cut = fitted(view, columns=40, lines=12).splitlines()
+
+    assert len(cut) == 11
+    assert all(len(line) <= 39 for line in cut)
+    assert cut[0].endswith("x…")
+    assert cut[-1] == "… 20 more lines: qlrf rollouts show"
+    assert fitted("short\nenough", columns=40, lines=12) == "short\nenough"
 
 
 @pytest.fixture
