@@ -22,7 +22,14 @@ from qlrf_pipelines.domain.approval import (
 from qlrf_pipelines.domain.moments import iso
 from qlrf_pipelines.domain.task_facts import facts_of
 from qlrf_pipelines.domain.task_steps import REST
-from qlrf_pipelines.domain.tasks import Claim, Document, Record, Task, TaskState
+from qlrf_pipelines.domain.tasks import (
+    NOT_STARTED,
+    Claim,
+    Document,
+    Record,
+    Task,
+    TaskState,
+)
 
 _COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
 PREFIX = 8
@@ -75,13 +82,14 @@ def _cut(value: object, length: int | None) -> object:
 
 
 def record_facts(
-    record: Record, standing: Standing, *, rest: Standing | None = None
+    record: Record, standing: Standing, *, rest: Standing | None = None, outcome: str = ""
 ) -> dict[str, Any]:
-    """Everything about a task, for a program."""
+    """Everything about a task, for a program; `outcome` is how it came to stand where it does."""
     asked = None if rest is None else {"is": type(rest).__name__.lower(), **asdict(rest)}
     return {
         **task_facts(record.task, rest=rest),
         "rest": asked,
+        "outcome": outcome,
         "standing": {"is": type(standing).__name__.lower(), **asdict(standing)},
         "document": dict(record.document.content),
         "context": dict(record.document.context),
@@ -99,10 +107,12 @@ def shown(
     *,
     earlier: Sequence[Document],
     rest: Standing | None = None,
+    outcome: str = "",
     whole: bool = False,
 ) -> str:
     """Everything about a task, for somebody who has to decide; `whole` writes a plan out."""
-    return "\n".join(_lines(record, standing, earlier, rest=rest, whole=whole))
+    lines = _lines(record, standing, earlier, rest=rest, outcome=outcome, whole=whole)
+    return "\n".join(lines)
 
 
 def _lines(
@@ -111,12 +121,15 @@ def _lines(
     earlier: Sequence[Document],
     *,
     rest: Standing | None,
+    outcome: str,
     whole: bool,
 ) -> Iterator[str]:
     task, need = record.task, record.task.requirement
     yield f"Task       {task.id}  (tenant {plain_cell(task.tenant)}, {plain_cell(task.kind)})"
     yield f"Title      {plain_cell(task.title)}"
-    yield f"State      {task.state}: {said(standing)}"
+    yield f"State      {task.state}: {said(standing, begun=task.state not in NOT_STARTED)}"
+    if outcome:
+        yield f"Outcome    {plain_cell(outcome)}"
     yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
     yield from _needs(record, rest)
     if need.limits != NO_CONDITIONS:
@@ -189,19 +202,19 @@ def _window(limits: Conditions) -> str:
     return " ".join(part for part in parts if part)
 
 
-def said(standing: Standing) -> str:
-    """A standing in words."""
+def said(standing: Standing, *, begun: bool = False) -> str:
+    """A standing in words; once it has `begun`, there is no time left to start in."""
     if isinstance(standing, Pending):
         until = iso(standing.until, digits=False)
         return f"{standing.have} of {standing.need} approvals, until {until}"
     if isinstance(standing, Approved):
         if standing.extent is Extent.CANARY:
             return f"its canary goes by itself, approved by {plain_cell(standing.by[0])}"
-        how = "with the glass broken, " if standing.broke_glass else ""
+        how = ", with the glass broken" if standing.broke_glass else ""
         limits = _limits(standing)
         by = ", ".join(plain_cell(name) for name in standing.by)
-        until = iso(standing.until, digits=False)
-        return f"approved by {by}, {how}to start before {until}{limits}"
+        start = "" if begun else f", to start before {iso(standing.until, digits=False)}"
+        return f"approved by {by}{how}{start}{limits}"
     if isinstance(standing, Expired):
         return f"time ran out at {iso(standing.at, digits=False)}"
     return f"{plain_cell(standing.by)}: {plain_cell(standing.reason)}"

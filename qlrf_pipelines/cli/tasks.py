@@ -112,17 +112,18 @@ def list_command(
 @click.pass_obj
 def show(settings: Settings, task: str, tenant: str | None, whole: bool, as_json: bool) -> None:
     """Show what exactly would be done, what was decided about it, and its digest."""
-    from qlrf_pipelines.services import approvals
+    from qlrf_pipelines.services.outcomes import outcome_of, stood
 
     world = _world(settings)
     record = _find(world, tenant, task)
-    standing = approvals.standing_of(world, record)
+    standing = stood(world, record)
     rest = asked_rest(record, now=world.clock.now())
+    outcome = outcome_of(world, record)
     if as_json:
-        emit_json(record_facts(record, standing, rest=rest))
+        emit_json(record_facts(record, standing, rest=rest, outcome=outcome))
         return
     earlier = world.tasks.documents(record.task.tenant, record.task.id)
-    click.echo(shown(record, standing, earlier=earlier, rest=rest, whole=whole))
+    click.echo(shown(record, standing, earlier=earlier, rest=rest, outcome=outcome, whole=whole))
 
 
 @group.command("submit")

@@ -40,6 +40,14 @@ def house(postgres: Any) -> House:
 
 def canary_out(postgres: Any) -> House:
     """A rollout of three machines whose canary is changed and watched."""
+    made = claimed(postgres)
+    made.begin()
+    made.drive(hold_seconds=0)
+    return made
+
+
+def claimed(postgres: Any) -> House:
+    """A plan for three machines that a run has claimed, and not begun."""
     from resources.database.ledger import SqlLedger
     from resources.database.rollouts import SqlRollouts
     from resources.database.sessions import Sessions
@@ -47,16 +55,13 @@ def canary_out(postgres: Any) -> House:
 
     sessions = Sessions(postgres.settings)
     canary = phase("canary", [["i-1"]], wait=900)
-    made = House(
+    return House(
         plan(canary, phase("wave-1", [["i-2"], ["i-3"]], wait=0)),
         Hands(["i-1", "i-2", "i-3"]),
         tasks=SqlTasks(sessions),
         ledger=SqlLedger(sessions),
         rollouts=SqlRollouts(sessions),
     )
-    made.begin()
-    made.drive(hold_seconds=0)
-    return made
 
 
 def facts(result: Result) -> Any:

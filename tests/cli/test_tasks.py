@@ -140,6 +140,36 @@ def test_a_task_nobody_knows_is_not_found(qlrf: Qlrf, task: dict[str, Any]) -> N
         qlrf("show", task["id"], "--tenant", "beta")
 
 
+def test_a_task_says_how_its_rollout_stands(qlrf: Qlrf, postgres: Any) -> None:
+    from tests.cli.test_rollouts import canary_out
+
+    house = canary_out(postgres)
+
+    shown = qlrf("show", house.id).stdout
+
+    assert "State      executing: approved by ann\n" in shown
+    assert "Outcome    its rollout is watching: canary is" in shown
+
+
+def test_a_task_that_ended_without_a_rollout_says_why(qlrf: Qlrf, postgres: Any) -> None:
+    from tests.cli.test_rollouts import claimed
+
+    house = claimed(postgres)
+    why = "nothing was changed: i-1 is being changed by another rollout"
+    qlrf("close", house.id, "--outcome", "failed", "--reason", why, *ANN)
+
+    assert f"Outcome    {why}" in qlrf("show", house.id).stdout
+    assert json.loads(qlrf("show", house.id, "--json").stdout)["outcome"] == why
+
+
+def test_an_approval_used_in_time_never_ran_out(qlrf: Qlrf, postgres: Any) -> None:
+    from tests.cli.test_rollouts import claimed
+
+    house = claimed(postgres)  # days ago, by the machine's own clock
+
+    assert "State      executing: approved by ann\n" in qlrf("show", house.id).stdout
+
+
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_reason_is_none(qlrf: Qlrf, task: dict[str, Any], blank: str) -> None:
     for verb in (("cancel",), ("close", "--outcome", "failed")):
