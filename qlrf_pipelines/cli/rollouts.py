@@ -18,9 +18,11 @@ from qlrf_pipelines.cli.rollout_text import (
     rollout_facts,
     shown,
 )
+from qlrf_pipelines.domain.errors import NotFound
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import ENDED, WAITS_FOR_HUMAN, Rollout, RolloutState
 from qlrf_pipelines.domain.rollout_plan import read_plan
+from qlrf_pipelines.domain.tasks import RUNNING
 from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,14 +45,32 @@ def _find(world: "World", tenant: str | None, rollout: str) -> Rollout:
     from qlrf_pipelines.services.rollouts import find_rollout
 
     stored = world.rollouts
-    where = tenant_having(
-        "rollout",
-        rollout,
-        tenant=tenant,
-        known=world.tasks.tenants(),
-        has=lambda one: stored.find(one, prefix=rollout),
+    try:
+        where = tenant_having(
+            "rollout",
+            rollout,
+            tenant=tenant,
+            known=world.tasks.tenants(),
+            has=lambda one: stored.find(one, prefix=rollout),
+        )
+        return find_rollout(world, where, rollout)
+    except NotFound as error:
+        if (told := _not_begun(world, tenant, rollout)) is not None:
+            raise told from error
+        raise
+
+
+def _not_begun(world: "World", tenant: str | None, named: str) -> NotFound | None:
+    """What to say of a task that has no rollout, which bears the same id; None if there is none."""
+    tenants = [TenantId(tenant)] if tenant else world.tasks.tenants()
+    found = [task for one in tenants if named for task in world.tasks.find(one, prefix=named)]
+    if len(found) != 1 or found[0].state in RUNNING:
+        return None
+    task = found[0]
+    return NotFound(
+        f"Task {task.id} is {task.state} and has no rollout; "
+        f"see `qlrf tasks show {task.id} --tenant {task.tenant}`."
     )
-    return find_rollout(world, where, rollout)
 
 
 @click.group("rollouts")

@@ -182,6 +182,16 @@ def test_an_id_nobody_knows_is_not_found(qlrf: Qlrf, house: House, verb: str) ->
         qlrf(verb, house.id, "--tenant", "beta")
 
 
+@pytest.mark.parametrize("verb", ["show", "watch", "pause"])
+def test_what_has_not_begun_is_said_to_be_a_task(qlrf: Qlrf, postgres: Any, verb: str) -> None:
+    house = claimed(postgres)
+    closing = ("close", house.id, "--outcome", "failed", "--reason", "it could not begin", *ANN)
+    CliRunner().invoke(task_group, closing, obj=postgres.settings, catch_exceptions=False)
+
+    with pytest.raises(NotFound, match=f"failed and has no rollout; see `qlrf tasks.* {house.id}"):
+        qlrf(verb, house.id, *(ANN if verb == "pause" else ()))
+
+
 def test_what_takes_something_away_wants_a_reason(postgres: Any, house: House) -> None:
     for verb in ("promote", "rollback", "cancel"):
         result = CliRunner().invoke(group, (verb, house.id, *ANN), obj=postgres.settings)
