@@ -14,7 +14,14 @@ import click
 from qlrf_pipelines.cli import drill_text
 from qlrf_pipelines.cli.drill_files import report_document, write_report
 from qlrf_pipelines.cli.finding import named_option, tenant_having
-from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
+from qlrf_pipelines.cli.output import (
+    emit_json,
+    emit_rows,
+    json_option,
+    limit_option,
+    say,
+    tenant_option,
+)
 from qlrf_pipelines.cli.people import Who, person_options, reason_option
 from qlrf_pipelines.domain.drills import DrillEvent, Outcome, Phase
 from qlrf_pipelines.domain.estate import TenantId
@@ -69,7 +76,7 @@ def group() -> None:
 @group.command("list")
 @tenant_option
 @click.option("--open", "open_only", is_flag=True, help="Only drills that are not closed.")
-@click.option("--limit", default=100, show_default=True, help="At most so many per tenant.")
+@limit_option
 @json_option
 @click.pass_obj
 def list_command(

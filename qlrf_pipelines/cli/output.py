@@ -26,6 +26,17 @@ def tenant_option(function: F) -> F:
     )
 
 
+def limit_option(function: F) -> F:
+    """Add `--limit` per tenant to a command; a list of nothing would look like calm."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="At most so many per tenant.",
+    )(function)
+
+
 def emit_json(value: object) -> None:
     """Print one JSON document; times in ISO 8601 UTC."""
     click.echo(json.dumps(value, default=_plain, indent=2, sort_keys=False))

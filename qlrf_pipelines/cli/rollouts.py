@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qlrf_pipelines.cli.finding import named_option, tenant_having
-from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
+from qlrf_pipelines.cli.output import (
+    emit_json,
+    emit_rows,
+    json_option,
+    limit_option,
+    say,
+    tenant_option,
+)
 from qlrf_pipelines.cli.people import Who, person_options, reason_option
 from qlrf_pipelines.cli.rollout_text import (
     asset_facts,
@@ -85,7 +92,7 @@ def group() -> None:
 @tenant_option
 @click.option("--state", multiple=True, type=click.Choice([s.value for s in RolloutState]))
 @click.option("--all", "everything", is_flag=True, help="Also what has ended.")
-@click.option("--limit", default=100, show_default=True, help="At most so many per tenant.")
+@limit_option
 @json_option
 @click.pass_obj
 def list_command(
@@ -102,7 +109,10 @@ def list_command(
     states = [RolloutState(one) for one in state] or ([] if everything else going)
     rows = []
     for name in [TenantId(t) for t in tenant] or list(world.tasks.tenants()):
-        for found in world.rollouts.list(name, states=states, limit=limit):
+        page = world.rollouts.list(name, states=states, limit=limit)
+        if len(page) == limit:
+            say(f"{name} may have more: --tenant {name} --limit {10 * limit}")
+        for found in page:
             facts = rollout_facts(found, world.rollouts.rows(name, found.id))
             if not as_json:
                 facts["assets"] = ", ".join(f"{n} {s}" for s, n in facts["assets"].items())

@@ -15,7 +15,7 @@ import click
 import yaml
 
 from qlrf_pipelines.cli.finding import named_option, tenant_having
-from qlrf_pipelines.cli.output import emit_json, json_option, say, tenant_option
+from qlrf_pipelines.cli.output import emit_json, json_option, limit_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options, reason_option
 from qlrf_pipelines.cli.task_rest import asked_rest, rest_of
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
@@ -71,7 +71,7 @@ def group() -> None:
 @click.option("--state", multiple=True, type=click.Choice([s.value for s in TaskState]))
 @click.option("--all", "everything", is_flag=True, help="Also what has ended.")
 @click.option("--review-due", is_flag=True, help="Only where a broken glass waits for review.")
-@click.option("--limit", default=100, show_default=True, help="At most so many per tenant.")
+@limit_option
 @click.option("--before", default="", help="Only tasks older than this id: the next page.")
 @json_option
 @click.pass_obj

@@ -89,6 +89,15 @@ def test_what_has_ended_is_listed_only_if_asked_for(qlrf: Qlrf, house: House) ->
     assert [one["state"] for one in facts(qlrf("list", "--all", "--json"))] == ["cancelled"]
 
 
+def test_a_list_that_was_cut_says_so_and_is_never_cut_to_nothing(qlrf: Qlrf, house: House) -> None:
+    assert "acme may have more: --tenant acme" in qlrf("list", "--limit", "1").stderr
+    assert "may have more" not in qlrf("list", "--limit", "2").stderr
+    for none in ("0", "-1"):
+        refused = CliRunner().invoke(group, ("list", "--limit", none))
+        assert refused.exit_code == 2
+        assert "x>=1" in refused.stderr
+
+
 def test_show_tells_phases_assets_and_what_can_be_said_next(qlrf: Qlrf, house: House) -> None:
     shown = qlrf("show", house.id[:12]).stdout
     told = facts(qlrf("show", house.id, "--json"))
