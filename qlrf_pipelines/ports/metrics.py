@@ -28,7 +28,13 @@ class NoSeries:
 
 
 class MetricSource(ABC):
-    """Somebody who keeps metrics and can be asked for them."""
+    """Somebody who keeps metrics and can be asked for them.
+
+    `lag` is how old the newest sample of something that lives may be; an older one says nothing of
+    now.
+    """
+
+    lag: timedelta
 
     @abstractmethod
     def series(

@@ -23,8 +23,6 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services.canary import SCOPE, observe
 
 _STEP = timedelta(seconds=15)
-# A value older than this says nothing of now; the slowest source has one each five minutes.
-_FRESH = timedelta(minutes=10)
 
 
 class Says(StrEnum):
@@ -206,13 +204,15 @@ class _Watched:
         """The values of a query since the watch began, or why the newest is not one."""
         start = min(self._since, self._now - _STEP)
         try:
-            found = self._source(provider).series(query, start=start, end=self._now, step=_STEP)
+            source = self._source(provider)
+            found = source.series(query, start=start, end=self._now, step=_STEP)
         except QlrfError as error:
             return f"{query[:80]}: {error}"
         if isinstance(found, NoSeries):
             return f"{query[:80]}: {found.why}"
         newest = found.points[-1].at
-        if self._now - newest > _FRESH:
+        if self._now - newest > source.lag:
+            # Whoever died after one good value would pass as healthy.
             return f"{query[:80]} was last seen at {newest:%H:%M:%S} UTC"
         values = [point.value for point in found.points]
         return values if values[-1] == values[-1] else f"{query[:80]} is not a number"

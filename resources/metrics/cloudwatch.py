@@ -24,6 +24,9 @@ _NEEDED = ("Namespace", "MetricName", "Stat")
 class CloudWatchMetrics(MetricSource):
     """One query is one metric as a JSON object, or a math or Metrics Insights expression."""
 
+    # Basic monitoring has one value every five minutes, and it comes minutes later.
+    lag = timedelta(minutes=10)
+
     def __init__(
         self, *, region: str, url: str, secrets: Mapping[str, str], timeout: float = 30
     ) -> None:

@@ -16,6 +16,9 @@ SITE = "https://api.datadoghq.com"
 class DatadogMetrics(MetricSource):
     """Asks /api/v2/query/timeseries with an API key and an application key."""
 
+    # Agents send every fifteen seconds; what they sent can be asked for minutes later.
+    lag = timedelta(minutes=5)
+
     def __init__(self, url: str, *, secrets: Mapping[str, str], timeout: float = 30) -> None:
         missing = sorted({"apiKey", "applicationKey"} - set(secrets))
         if missing:

@@ -14,6 +14,9 @@ from resources.metrics.http import post
 class PrometheusMetrics(MetricSource):
     """Asks /api/v1/query_range by a form: a query of any length and any character arrives whole."""
 
+    # It repeats what lives at every step, and forgets at once what a scrape misses.
+    lag = timedelta(minutes=1)
+
     def __init__(self, url: str, *, secrets: Mapping[str, str], timeout: float = 30) -> None:
         self._url = url.rstrip("/") + "/api/v1/query_range"
         self._headers = {"Content-Type": "application/x-www-form-urlencoded", **_login(secrets)}

@@ -26,6 +26,8 @@ Answer = Callable[[datetime], float | None] | QlrfError
 class FakeMetrics(MetricSource):
     """Answers each query by its function of time, or raises its error; keeps what it was asked."""
 
+    lag = timedelta(minutes=1)
+
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         self.answers = dict(answers)
         self.asked: list[str] = []

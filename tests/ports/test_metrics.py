@@ -150,6 +150,7 @@ def test_every_step_is_answered_by_its_sample_in_the_order_of_time(peer: Peer) -
     assert {b.at - a.at for a, b in zip(found.points, found.points[1:], strict=False)} == {MINUTE}
     assert found.points[0].at.tzinfo is not None
     assert found.points[0].at - NOON in (timedelta(0), MINUTE)
+    assert END - found.points[-1].at <= peer.source.lag
 
 
 def test_what_the_source_does_not_know_is_said_to_be_absent(peer: Peer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,17 +129,25 @@ def test_a_tenant_without_that_provider_is_held_and_told() -> None:
     assert "declares no metrics of prometheus" in held.reason
 
 
-def test_a_series_that_ended_long_ago_says_nothing_of_now() -> None:
-    end = NOON + minutes(2)
-    metrics = FakeMetrics({QUERY: lambda at: 0.01 if at < end else None})
-    document = watched(checks=(check(),))
-    document["phases"][0]["wait_seconds"] = 3600
-    house = a_house(document, metrics)
+@pytest.mark.parametrize("where", ["trigger", "check"])
+def test_a_canary_that_fell_silent_after_good_values_is_held(where: str) -> None:
+    silent = NOON + minutes(3)
+    metrics = FakeMetrics({QUERY: lambda at: 0.01 if at < silent else None})
+    asked = {"triggers": (trigger(),)} if where == "trigger" else {"checks": (check(),)}
+    house = a_house(watched(**asked), metrics)
 
-    held = house.go(hold_seconds=7200)
+    held = house.go(hold_seconds=600)
 
     assert held.state == "held"
-    assert "was last seen at" in held.reason
+    assert "was last seen at 12:02:45 UTC" in held.reason
+
+
+def test_a_source_that_is_late_by_nature_is_given_its_time() -> None:
+    known = NOON + minutes(3)
+    metrics = FakeMetrics({QUERY: lambda at: 0.01 if at < known else None})
+    metrics.lag = timedelta(minutes=10)
+
+    assert a_house(watched(checks=(check(),)), metrics).go(hold_seconds=600).state == "completed"
 
 
 def judged(canary: float, baseline: float) -> House:
