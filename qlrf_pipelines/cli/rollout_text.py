@@ -33,6 +33,7 @@ def rollout_facts(rollout: Rollout, rows: Sequence[AssetRow]) -> dict[str, Any]:
         "rollout": rollout.id,
         "state": rollout.state.value,
         "reason": rollout.reason,
+        "taken_back": rollout.taken_back or None,
         "environment": rollout.environment,
         "phase": rollout.phase,
         "extent": ("whole" if rollout.bound is None else "canary"),

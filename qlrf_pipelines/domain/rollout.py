@@ -5,7 +5,7 @@ any moment: the rows say what was begun, with which token, and what was there be
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -129,6 +129,14 @@ NEXT: Mapping[tuple[RolloutState, RolloutEvent], RolloutState] = {
     (_S.STUCK, _E.RETRIED): _S.ROLLING_BACK,
 }
 ENDED = frozenset(RolloutState) - {state for state, _ in NEXT}
+# What takes a rollout back; why is kept until its end, whatever is said on the way.
+_TAKES_BACK = (_E.TRIPPED, _E.ROLLBACK_ASKED, _E.DENIED)
+_CANNOT = {
+    _E.ROLLBACK_ASKED: "rolled back",
+    _E.GAVE_UP: "given up",
+    _E.WATCHED: "let pass",
+    _E.PHASE_DONE: "watched",
+}
 
 _A, _B = AssetState, AssetEvent
 ASSET_NEXT: Mapping[tuple[AssetState, AssetEvent], AssetState] = {
@@ -183,8 +191,9 @@ class Rollout:
     `id` is its task's. `phase` counts from 0. `attempt` is the number of the process that drives
     it, and what an earlier one still writes is refused. `watch_since` is when the phase's watch
     began; `wake_at` when a parked rollout has something to do again. `passed` is the highest phase
-    a human has let pass. `bound` is the last phase that may be begun before people approve the
-    rest, None if all of them may. `seq` grows with every step, as a task's does.
+    a human has let pass. `taken_back` is why it is brought back, if it is. `bound` is the last
+    phase that may be begun before people approve the rest, None if all of them may. `seq` grows
+    with every step, as a task's does.
     """
 
     tenant: TenantId
@@ -199,6 +208,7 @@ class Rollout:
     attempt: int = 0
     holder: str = ""
     reason: str = ""
+    taken_back: str = ""
     watch_since: datetime | None = None
     wake_at: datetime | None = None
     passed: int = -1
@@ -258,11 +268,28 @@ def advance(rollout: Rollout, event: RolloutEvent) -> RolloutState:
     """
     found = NEXT.get((rollout.state, event))
     if found is None:
+        cannot = _CANNOT.get(event, event.value)
         raise Refused(
-            f"Rollout {rollout.id} is {rollout.state}, so it cannot be {event.replace('_', ' ')}; "
+            f"Rollout {rollout.id} is {rollout.state}, so it cannot be {cannot}; "
             f"see `qlrf rollouts show {rollout.id} --tenant {rollout.tenant}`."
         )
     return found
+
+
+def turned(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> Rollout:
+    """A rollout after an event, and why it came to it.
+
+    Raises:
+        Refused: nothing like that can happen to a rollout in this state.
+    """
+    return replace(
+        rollout,
+        state=advance(rollout, event),
+        reason=reason,
+        taken_back=reason if event in _TAKES_BACK else rollout.taken_back,
+        changed_at=now,
+        wake_at=None,
+    )
 
 
 def advance_asset(row: AssetRow, event: AssetEvent) -> AssetState:

@@ -253,11 +253,11 @@ class _Driver:
         lost = [row for row in rows if row.state is AssetState.NOT_RESTORED]
         if to_undo(seat.plan, rows, busy=0, parallel=1):
             return
+        why = seat.rollout.taken_back or seat.rollout.reason
         if lost:
-            said = f"{len(lost)} assets could not be brought back: {_named(lost)}"
+            said = f"{why}; {len(lost)} assets could not be brought back: {_named(lost)}"
             seat.turn(RolloutEvent.RESTORE_FAILED, said)
         else:
-            why = seat.rollout.reason
             left = self.mover.let_go()
             seat.turn(RolloutEvent.RESTORED, f"{why}; brought back and verified{left}")
 

@@ -37,6 +37,7 @@ from qlrf_pipelines.domain.rollout import (
     advance,
     advance_asset,
     entry,
+    turned,
 )
 from qlrf_pipelines.domain.rollout_plan import read_plan
 from qlrf_pipelines.domain.rollout_rules import tally
@@ -178,11 +179,9 @@ def _turned(world: World, seen: Rollout, event: RolloutEvent, reason: str) -> Ro
         if found.seq != seen.seq:
             return None
         now = max(world.clock.now(), found.changed_at)
-        turned = replace(
-            found, state=advance(found, event), reason=reason, changed_at=now, wake_at=None
-        )
+        after = turned(found, event, reason, now)
         facts = {"reason": reason, "phase": found.phase, "assets": tally(rows)}
-        return Change(rollout=turned, entries=(entry(turned, event.value, now, **facts),))
+        return Change(rollout=after, entries=(entry(after, event.value, now, **facts),))
 
     return world.rollouts.amend(seen.tenant, seen.id, step)
 
@@ -251,12 +250,9 @@ def _released(
         if found.state is not RolloutState.AWAITING_APPROVAL:
             return None
         now = max(world.clock.now(), found.changed_at)
+        said = f"the rest was approved by {', '.join(by)}"
         released = replace(
-            found,
-            state=advance(found, RolloutEvent.RELEASED),
-            reason=f"the rest was approved by {', '.join(by)}",
-            changed_at=now,
-            wake_at=None,
+            turned(found, RolloutEvent.RELEASED, said, now),
             watch_since=None,
             phase=found.phase + 1,
             bound=None,

@@ -11,8 +11,8 @@ from qlrf_pipelines.domain.rollout import (
     Change,
     Rollout,
     RolloutEvent,
-    advance,
     entry,
+    turned,
 )
 from qlrf_pipelines.domain.rollout_plan import RolloutPlan
 from qlrf_pipelines.domain.rollout_rules import tally
@@ -72,18 +72,14 @@ class Seat:
                 return None
             taken.extend(rows)
             now = max(self.now(), found.changed_at)
-            turned = replace(
-                found,
-                state=advance(found, event),
-                reason=reason,
-                changed_at=now,
-                wake_at=None,
+            after = replace(
+                turned(found, event, reason, now),
                 phase=found.phase if phase is None else phase,
                 watch_since=watch_since,
             )
             facts = {"reason": reason, "phase": found.phase, "assets": tally(self.rows.values())}
-            facts_kept = (entry(turned, event.value, now, **facts),)
-            return Change(rollout=turned, rows=tuple(taken), entries=facts_kept)
+            facts_kept = (entry(after, event.value, now, **facts),)
+            return Change(rollout=after, rows=tuple(taken), entries=facts_kept)
 
         self.amend(step)
         self.rows |= {row.asset: row for row in taken}

@@ -23,6 +23,7 @@ from qlrf_pipelines.domain.rollout import (
     advance,
     advance_asset,
     entry,
+    turned,
 )
 from qlrf_pipelines.domain.rollout_plan import RolloutPlan, read_plan
 from qlrf_pipelines.domain.rollout_rules import begins_again_at, tally, tried_again
@@ -323,10 +324,10 @@ class _Words:
             return None
         now = max(world.clock.now(), found.changed_at)
         event, by, reason, change = self.event, self.by, self.reason, self.change
-        state = advance(found, event)
-        taken, changed = change(found, self.rows) if change is not None else (found, ())
         said = f"{by}: {reason}" if reason else f"{event.value.replace('_', ' ')} by {by}"
-        taken = replace(taken, state=state, reason=said, changed_at=now, wake_at=None)
+        advance(found, event)  # refused before anything else is
+        taken, changed = change(found, self.rows) if change is not None else (found, ())
+        taken = turned(taken, event, said, now)
         facts = {
             "by": by,
             "role": self.role.value,

@@ -9,7 +9,7 @@ from psycopg2 import errorcodes
 from qlrf_pipelines.domain.errors import Refused, Unavailable
 from resources.database import faults, roles
 
-HEAD = "0008"  # the newest revision in migrations/versions; a test compares
+HEAD = "0009"  # the newest revision in migrations/versions; a test compares
 OLDEST_SERVER = 150000
 MIGRATING = 0x716C7266  # "qlrf": the advisory lock migrations are made under
 MIGRATIONS = Path(__file__).with_name("migrations")

@@ -132,6 +132,7 @@ ROLLOUT = sa.Table(
     # Tells whether a step whose commit got no answer was kept.
     sa.Column("mark", sa.Text, nullable=False),
     sa.Column("bound", sa.Integer, nullable=True),
+    sa.Column("taken_back", sa.Text, nullable=False),
 )
 
 ROLLOUT_ASSET = sa.Table(
