@@ -97,7 +97,7 @@ class AwsSites(Sites):
                         there[i["InstanceId"]] = (region, i["State"]["Name"], i.get("Tags"))
             images = client.describe_images(Owners=["self"])["Images"]
             there |= {i["ImageId"]: i.get("Tags") for i in images}
-            # Asked of moto itself: its API spells out a thousand snapshots of Amazon's images.
+            # Asked of moto itself: its API spells out a snapshot of Amazon's own image as well.
             snapshots = ec2_backends[OWN][region].snapshots
             there |= {ref: snapshots[ref].get_tags() for ref in list(snapshots)}
             there |= {v["VolumeId"]: v["State"] for v in client.describe_volumes()["Volumes"]}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import boto3
+from moto.ec2.models.amis import AMIS, Ami, AmiBackend
 from moto.server import ThreadedMotoServer
 
 from qlrf_pipelines.domain.estate import Connector, TenantId
@@ -21,6 +22,7 @@ from tests.fakes.moto_patch import extend_moto, patch_state
 OWN = "123456789012"  # whose account moto gives to whoever did not assume a role
 ENV = {"KEY": "AKIAEXAMPLE", "SECRET": "example"}
 REFERENCES = {"accessKeyId": "env:KEY", "secretAccessKey": "env:SECRET"}
+IMAGE = "ami-12c6146b"  # what machines are made of where nobody says otherwise
 
 
 class MotoAws:
@@ -28,6 +30,7 @@ class MotoAws:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").disabled = True
+        AmiBackend._load_amis = _published  # type: ignore[method-assign]
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()
@@ -68,7 +71,7 @@ class MotoAws:
     ) -> list[str]:
         """Start instances, one reservation each, as moto pages by reservation."""
         ec2 = self.client("ec2", region, account=account)
-        options.setdefault("ImageId", "ami-12c6146b")
+        options.setdefault("ImageId", IMAGE)
         started = [
             ec2.run_instances(MinCount=1, MaxCount=1, **options)["Instances"][0]
             for _ in range(count)
@@ -80,6 +83,12 @@ class MotoAws:
     ) -> list[dict[str, Any]]:
         known = [instance_id for instance_id in asked if instance_id in self.patches]
         return [patch_state(i) | self.patches[i] for i in known]
+
+
+def _published(backend: AmiBackend) -> None:
+    """Only one of the images of Amazon's: with all, a region begins with a thousand snapshots."""
+    [image] = [one for one in AMIS if one["ami_id"] == IMAGE]
+    backend.amis[IMAGE] = Ami(backend, **image)
 
 
 @functools.cache
