@@ -1,4 +1,4 @@
-"""Policies that say what they were told to; and a real OPA server, where the program is."""
+"""Policies that say what they were told to, those that are shipped, and a real OPA server."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from qlrf_pipelines.domain.policy import (
 )
 from qlrf_pipelines.domain.vocabulary import Severity
 from qlrf_pipelines.ports.policy import PolicyEngine, PolicyStore, PolicyTests
+from resources.policy.embedded import EmbeddedPolicies
+from resources.policy.folder import FolderPolicies
 
 OPA = Path("~/.cache/qlrf/peers/opa").expanduser()
 MISSING = "needs the Open Policy Agent program; get it with .ci/peers"
@@ -112,6 +115,12 @@ class FakePolicyTests(PolicyTests):
                 reason="" if passed else "it is not true",
             )
         ]
+
+
+@cache
+def shipped_policies() -> EmbeddedPolicies:
+    """The policies as they are shipped; every sample of theirs is judged once per test session."""
+    return EmbeddedPolicies(FolderPolicies().load())
 
 
 def opa_program() -> Path:

@@ -15,13 +15,12 @@ from qlrf_pipelines.jobs.rollout import rollout
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.submission import submit_plan
 from resources.plan_contract import SchemaPlanContract
-from resources.policy.embedded import EmbeddedPolicies
-from resources.policy.folder import FolderPolicies
 from sensors.approvals import expiry_sweep
 from sensors.rollouts import rollout_reconcile
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import drifted, fleet, machine, rules, world_of
 from tests.fakes.observations import observed
+from tests.fakes.policy import shipped_policies
 from tests.jobs.remediated import ASK, House, told
 
 FLEET = fleet(10)
@@ -39,7 +38,7 @@ class CanaryHouse(House):
         super().__init__(instance, world_of(*FLEET, changes=changes, **parts))
         self.world = replace(
             self.world,
-            policy=EmbeddedPolicies(FolderPolicies().load()),
+            policy=shipped_policies(),
             plan_contract=SchemaPlanContract(),
         )
         # Runs are stamped by the machine's clock, so this house lives by it.

@@ -18,10 +18,9 @@ from qlrf_pipelines.services.claims import sweep
 from qlrf_pipelines.services.planning_request import PlanRequest
 from qlrf_pipelines.services.submission import submit_plan
 from resources.plan_contract import SchemaPlanContract
-from resources.policy.embedded import EmbeddedPolicies
-from resources.policy.folder import FolderPolicies
 from tests.fakes.approvals import ACME
 from tests.fakes.drifted import fleet, machine, policy, rules, world_of
+from tests.fakes.policy import shipped_policies
 from tests.jobs.remediated import ASK, FLEET, House, skipped
 
 FREE = rules(Mode.FULL_AUTO, cooldown_minutes=0)
@@ -33,7 +32,7 @@ def free_world() -> World:
 
 def test_what_asks_for_nobody_is_approved_in_the_platforms_name_and_goes(instance: Any):
     house = House(instance, free_world())
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
+    house.world = replace(house.world, policy=shipped_policies())
 
     result = house.run(ASK)
 
@@ -87,7 +86,7 @@ def test_what_went_by_itself_asks_people_once_a_fact_wants_them(instance: Any):
 
 def test_a_plan_people_carry_out_is_recorded_and_nothing_else(instance: Any):
     house = House(instance, world_of(*FLEET, changes=rules(Mode.PLAN_ONLY)))
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
+    house.world = replace(house.world, policy=shipped_policies())
     house.run(ASK)
     house.say()
 
@@ -109,7 +108,7 @@ def test_the_shipped_policies_let_an_approved_plan_run(
     house = House(instance, world_of(*fleet(4, environment), policies=(kept,)))
     house.world = replace(
         house.world,
-        policy=EmbeddedPolicies(FolderPolicies().load()),
+        policy=shipped_policies(),
         plan_contract=SchemaPlanContract(),
     )
     house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
@@ -126,7 +125,7 @@ def test_a_broken_glass_lets_it_run_and_is_told_to_the_policies(instance: Any):
         instance,
         world_of(*FLEET, changes=rules(Mode.APPROVE_ALL, require_two_approvers=True)),
     )
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
+    house.world = replace(house.world, policy=shipped_policies())
     house.run(ASK)
     house.say("break_glass", by="zoe", role=Role.ADMIN)
 
@@ -145,7 +144,7 @@ NIGHTLY = Strategy(
 
 def test_an_approved_plan_starts_when_its_window_opens_and_not_before(instance: Any):
     house = House(instance, world_of(*FLEET, policies=(policy(strategy=NIGHTLY),)))
-    house.world = replace(house.world, policy=EmbeddedPolicies(FolderPolicies().load()))
+    house.world = replace(house.world, policy=shipped_policies())
     house.run({"tenant": "acme", "policy": "maintenance", "requested_by": "rita"})
     house.say()
     assert house.world.tasks.approved_since(ACME, cursor=0, limit=9) == []

@@ -15,14 +15,14 @@ from resources.policy.deferred import DeferredPolicies
 from resources.policy.embedded import EmbeddedPolicies
 from resources.policy.folder import POLICIES, FolderPolicies
 from resources.policy.server import OpaServer
-from tests.fakes.policy import opa_server
+from tests.fakes.policy import opa_server, shipped_policies
 
 OK = PACKAGES[0]
 
 
 @cache
 def embedded() -> EmbeddedPolicies:
-    return EmbeddedPolicies(FolderPolicies().load())
+    return shipped_policies()
 
 
 @pytest.fixture(scope="module")

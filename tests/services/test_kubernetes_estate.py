@@ -19,18 +19,17 @@ from qlrf_pipelines.services.risk import score_risk
 from resources.estate import FolderEstate
 from resources.estate_schema import CONTRACTS
 from resources.plan_contract import SchemaPlanContract
-from resources.policy.embedded import EmbeddedPolicies
-from resources.policy.folder import FolderPolicies
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_kube import TOKEN, FaultyKube, workload
 from tests.fakes.kube_apiserver import ADMIN
 from tests.fakes.kube_cluster import KubeCluster, kubernetes_cloud
 from tests.fakes.lake import FakeLake
 from tests.fakes.mail import certified
+from tests.fakes.policy import shipped_policies
 from tests.fakes.world import fake_world
 
 ACME = TenantId("acme")
-ENGINE = EmbeddedPolicies(FolderPolicies().load())
+ENGINE = shipped_policies()
 WEB = "registry.acme.example:5000/shop/web"
 OLD, NEW = f"{WEB}:2.2.0@sha256:{'a' * 64}", f"{WEB}:2.3.1@sha256:{'b' * 64}"
 TENANT = """\

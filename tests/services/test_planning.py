@@ -29,8 +29,6 @@ from resources.controls import FolderControls
 from resources.estate import FolderEstate
 from resources.estate_schema import CONTRACTS
 from resources.plan_contract import SchemaPlanContract
-from resources.policy.embedded import EmbeddedPolicies
-from resources.policy.folder import FolderPolicies
 from tests.fakes.drifted import (
     AT_REST,
     drifted,
@@ -43,10 +41,10 @@ from tests.fakes.drifted import (
 )
 from tests.fakes.observations import keep, observed
 from tests.fakes.plan_contract import FakePlanContract
-from tests.fakes.policy import FakePolicies
+from tests.fakes.policy import FakePolicies, shipped_policies
 
 ACME = TenantId("acme")
-ENGINE = EmbeddedPolicies(FolderPolicies().load())
+ENGINE = shipped_policies()
 CONTRACT = SchemaPlanContract()
 
 
