@@ -1,9 +1,12 @@
-"""A process that drives a drill of real servers and is killed -9 at one place.
+"""Drivers of drills of real servers, in processes of their own that are killed -9 at one place.
 
-`python -m tests.faults.killed_drill SETTINGS DRILL PLACE`: the store's settings as JSON, the
-drill's id, and where to die.
+    python -m tests.faults.killed_drill
+
+Reads one JSON request a line (`settings` of the store, `drill`, `place` to die at), forks a driver
+for it, and answers with how the driver ended: a process is new each time, what it imports is not.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -18,6 +21,12 @@ from qlrf_pipelines.ports.world import World
 from qlrf_pipelines.services import drills
 from qlrf_pipelines.settings import Settings
 from tests.fakes.approvals import ACME
+
+LOADED = (
+    *(f"resources.database.{name}" for name in ("drills", "ledger", "locks", "sessions")),
+    *(f"resources.{name}" for name in ("probes", "recovery.postgres", "secrets", "stopwatch")),
+    "tests.fakes.world",
+)
 
 
 def die() -> None:
@@ -123,11 +132,25 @@ def real_world(settings: Settings, place: str = "") -> World:
     )
 
 
-def main(env: str, drill: str, place: str) -> None:
-    """Drive it."""
-    world = real_world(Settings.from_env(json.loads(env)), place)
-    drills.drive(world, ACME, drill, holder=f"process-{os.getpid()}")
+def drive_once(wanted: Mapping[str, Any]) -> None:
+    """One driver, until it is killed."""
+    world = real_world(Settings.from_env(wanted["settings"]), wanted["place"])
+    drills.drive(world, ACME, wanted["drill"], holder=f"process-{os.getpid()}")
+
+
+def main() -> None:
+    """Answer one request after the other."""
+    for name in LOADED:
+        importlib.import_module(name)  # here, not in every driver
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            drive_once(json.loads(line))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main()

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,18 @@ def test_a_standby_that_is_behind_by_known_writes_is_measured_to_the_write(
     assert is_back()
 
 
+@pytest.fixture(scope="module")
+def drivers() -> Iterator["subprocess.Popen[str]"]:
+    """Who starts a process for each drill that is to be killed."""
+    command = [sys.executable, "-m", "tests.faults.killed_drill"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes) as found:
+        yield found
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_drill_killed_anywhere_is_ended_by_the_next_process(
-    world: World, postgres: Any, place: str
+    world: World, postgres: Any, drivers: "subprocess.Popen[str]", place: str
 ) -> None:
     own = start(world)
     env = {
@@ -151,9 +161,10 @@ def test_a_drill_killed_anywhere_is_ended_by_the_next_process(
         "QLRF_DATABASE_URL": postgres.settings.database_url,
         "QLRF_DATABASE_OWNER_URL": postgres.settings.database_owner_url,
     }
-    command = [sys.executable, "-m", "tests.faults.killed_drill", json.dumps(env), own, place]
-    dead = subprocess.run(command, cwd=ROOT, timeout=120, capture_output=True, text=True)
-    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    assert drivers.stdin is not None
+    assert drivers.stdout is not None
+    drivers.stdin.write(json.dumps({"settings": env, "drill": own, "place": place}) + "\n")
+    assert int(drivers.stdout.readline()) == -signal.SIGKILL
 
     drill = drills.drive(world, ACME, own, holder="run-2")
 

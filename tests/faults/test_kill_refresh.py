@@ -4,7 +4,6 @@ Every attempt but the first and the last is killed, each at a later point than t
 that each one also makes good what the one before left behind.
 """
 
-import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.services.evidence import verify_ledger
 from qlrf_pipelines.settings import Settings
 from tests.faults import killed_process
+from tests.faults.forked import forked
 from tests.faults.killed_process import settings_of
 
 ACME = TenantId("acme")
@@ -47,12 +47,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 def attempt(home: Path, state: int, point: str) -> int | None:
     """The exit code of one refresh in a process of its own."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([killed_process.__name__])
-    process = server.Process(target=killed_process.refresh, args=(home, state, point))
-    process.start()
-    process.join()
-    return process.exitcode
+    return forked(killed_process.refresh, home, state, point)
 
 
 def published(settings: Settings) -> list[tuple[Any, ...]]:

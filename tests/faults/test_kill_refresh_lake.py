@@ -1,8 +1,6 @@
 """A refresh killed at any point loses nothing and repeats nothing."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ import pytest
 
 from qlrf_pipelines.domain.datasets import DATASETS
 from resources.lake import DeltaLake
+from tests.faults.forked import forked
 from tests.faults.killed_refresh import ACME, refresh
 
-ROOT = Path(__file__).parents[2]
 POINTS = [
     f"{dataset}:{when}"
     for dataset in ("inventory", "inventory_changes", "scopes")
@@ -53,12 +51,7 @@ def test_a_killed_refresh_is_made_good_by_the_next(
     tmp_path: Path, point: str, undisturbed: tuple[list[Any], list[Any], list[Any]]
 ) -> None:
     refresh(tmp_path, 0, "never")
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.faults.killed_refresh", str(tmp_path), "1", point],
-        cwd=ROOT,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    assert forked(refresh, tmp_path, 1, point) == -signal.SIGKILL
 
     committed = point not in ("inventory:before", "inventory:during")
     if not committed:
