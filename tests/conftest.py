@@ -17,6 +17,12 @@ if not os.environ.get("QLRF_THOROUGH"):
     settings.load_profile("usual")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests mostly wait, for a daemon or for a server."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: whoever gets the last file should not keep everybody waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
