@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import boto3
+from moto import backends
+from moto.core import responses
 from moto.ec2.models.amis import AMIS, Ami, AmiBackend
 from moto.server import ThreadedMotoServer
 
@@ -22,6 +24,7 @@ from tests.fakes.moto_patch import extend_moto, patch_state
 OWN = "123456789012"  # whose account moto gives to whoever did not assume a role
 ENV = {"KEY": "AKIAEXAMPLE", "SECRET": "example"}
 REFERENCES = {"accessKeyId": "env:KEY", "secretAccessKey": "env:SECRET"}
+KEYS = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
 IMAGE = "ami-12c6146b"  # what machines are made of where nobody says otherwise
 
 
@@ -30,11 +33,12 @@ class MotoAws:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").disabled = True
-        AmiBackend._load_amis = _published  # type: ignore[method-assign]
+        _quicken_moto()
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"
+        self._clients: dict[tuple[str, str], Any] = {}
         self.patches: dict[str, dict[str, Any]] = {}
         extend_moto(self._patch_states)
         self.execution = extend_moto_for_execution()
@@ -46,17 +50,22 @@ class MotoAws:
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"))
 
     def client(self, service: str, region: str = "us-east-1", *, account: str = OWN) -> Any:
-        """A plain boto3 client in one of the accounts."""
-        keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
-        if account != OWN:
-            given = self.client("sts").assume_role(RoleArn=role(account), RoleSessionName="test")
-            keys = {
-                "aws_access_key_id": given["Credentials"]["AccessKeyId"],
-                "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
-                "aws_session_token": given["Credentials"]["SessionToken"],
-            }
-        session = _session()
-        return session.client(service, region_name=region, endpoint_url=self.url, **keys)
+        """A plain boto3 client in one of the accounts; in our own always the same one."""
+        if account == OWN:
+            if (service, region) not in self._clients:
+                self._clients[service, region] = self._made(service, region, **KEYS)
+            return self._clients[service, region]
+        given = self.client("sts").assume_role(RoleArn=role(account), RoleSessionName="test")
+        return self._made(
+            service,
+            region,
+            aws_access_key_id=given["Credentials"]["AccessKeyId"],
+            aws_secret_access_key=given["Credentials"]["SecretAccessKey"],
+            aws_session_token=given["Credentials"]["SessionToken"],
+        )
+
+    def _made(self, service: str, region: str, **keys: str) -> Any:
+        return _session().client(service, region_name=region, endpoint_url=self.url, **keys)
 
     def image(self, region: str = "us-east-1", *, account: str = OWN, **tags: str) -> str:
         """Register an image."""
@@ -83,6 +92,14 @@ class MotoAws:
     ) -> list[dict[str, Any]]:
         known = [instance_id for instance_id in asked if instance_id in self.patches]
         return [patch_state(i) | self.patches[i] for i in known]
+
+
+def _quicken_moto() -> None:
+    """What moto looks up anew for every request stays the same: its services and their calls."""
+    AmiBackend._load_amis = _published
+    services = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: services
+    responses.method_names_from_class = functools.cache(responses.method_names_from_class)
 
 
 def _published(backend: AmiBackend) -> None:
