@@ -29,7 +29,7 @@ from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.glass import review_due
 from qlrf_pipelines.domain.roles import Role
 from qlrf_pipelines.domain.task_facts import asked_facts, entry, facts_of
-from qlrf_pipelines.domain.task_words import instead, worded
+from qlrf_pipelines.domain.task_words import fitting, instead, worded
 from qlrf_pipelines.domain.tasks import (
     RUNNING,
     Amendment,
@@ -148,7 +148,7 @@ def decided(record: Record, decision: Decision) -> Amendment:
 
     Raises:
         Refused: they may not, or the task is in no state for it, or they saw another digest.
-        Rejected: a reason is missing, or the conditions can never be met.
+        Rejected: a reason is missing, or the conditions can never be met, alone or with others'.
     """
     task = record.task
     worded(decision)
@@ -178,6 +178,7 @@ def decided(record: Record, decision: Decision) -> Amendment:
     )
     if said:
         raise Refused(f"Task {task.id} cannot be decided so: {said}.")
+    fitting(decision, task.requirement.limits, record.current)
     after = replace(record, decisions=(*record.decisions, decision))
     return _settled(after, decision)
 

@@ -84,12 +84,31 @@ def test_a_no_needs_a_reason_and_conditions_need_to_be_possible():
         say(record(), conditions=Conditions(max_batch=0))
 
 
-def test_two_windows_that_exclude_each_other_never_open():
+def test_two_windows_that_exclude_each_other_are_refused_with_the_second():
     early = Conditions(not_after=NOON + timedelta(hours=3))
     late = Conditions(not_before=NOON + timedelta(hours=4))
-    both = say(
-        say(record(requirement=need(quorum=2)), conditions=early), "approve", "bob", conditions=late
+    first_said = say(record(requirement=need(quorum=2)), conditions=early)
+
+    with pytest.raises(Rejected, match="together with those of the request"):
+        say(first_said, "approve", "bob", conditions=late)
+    with pytest.raises(Rejected, match="together with those of the request"):
+        say(first_said, "break_glass", "bob", conditions=late, role=Role.ADMIN)
+    with pytest.raises(Rejected, match="together with those of the request"):
+        say(record(requirement=need(limits=late)), conditions=early)
+
+    apart = say(first_said, "reject", "bob")
+    assert apart.task.state is TaskState.REJECTED
+    assert isinstance(take(say(first_said, "approve", "bob")), Amendment)
+
+
+def test_windows_that_exclude_each_other_never_open_though_both_were_kept():
+    early = said("approve", conditions=Conditions(not_after=NOON + timedelta(hours=3)))
+    late = said(
+        "approve", "bob", number=2, conditions=Conditions(not_before=NOON + timedelta(hours=4))
     )
+    asked = record(requirement=need(quorum=2))
+    words = tuple(replace(one, digest=asked.task.digest) for one in (early, late))
+    both = replace(asked, task=replace(asked.task, state=TaskState.APPROVED), decisions=words)
 
     for hours in (2, 3.5, 5):
         assert not isinstance(take(both, hours=hours), Amendment)
@@ -101,6 +120,18 @@ def test_two_windows_that_exclude_each_other_never_open():
 def test_what_cannot_be_said_yet_says_what_to_do_instead(kind, hint):
     with pytest.raises(Refused, match=hint):
         say(record(), kind)
+
+
+@pytest.mark.parametrize("name", ["ann", " Ann"])
+def test_nobody_delegates_to_themselves(name):
+    with pytest.raises(Rejected, match="to somebody else"):
+        say(record(), "delegate", delegate=name)
+
+
+def test_after_changes_were_requested_it_says_what_is_waited_for():
+    for kind in ("approve", "reject", "delegate"):
+        with pytest.raises(Refused, match="once its document is revised"):
+            say(say(record(), "request_changes", "bob"), kind, "eve")
 
 
 def test_an_approval_is_revoked_and_not_rejected():
