@@ -20,6 +20,7 @@ from qlrf_pipelines.domain.approval import (
     by_itself,
 )
 from qlrf_pipelines.domain.moments import iso
+from qlrf_pipelines.domain.roles import person
 from qlrf_pipelines.domain.task_facts import facts_of
 from qlrf_pipelines.domain.task_steps import REST
 from qlrf_pipelines.domain.tasks import (
@@ -33,6 +34,7 @@ from qlrf_pipelines.domain.tasks import (
 
 _COLUMNS = ("tenant", "id", "state", "title", "requested_by", "digest", "due", "note")
 PREFIX = 8
+_TITLE = 60
 
 
 def task_facts(task: Task, *, rest: Standing | None = None) -> dict[str, Any]:
@@ -72,13 +74,18 @@ _WAITING = (TaskState.AWAITING_APPROVAL, TaskState.PLANNED)
 
 def listed(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of tasks as a table, a line each; rich would take longer than everything else."""
-    short = {"digest": PREFIX, "title": 60}
-    cells = [[_cut(row[name], short.get(name)) for name in _COLUMNS] for row in rows]
+    cells = [[_cut(name, row[name]) for name in _COLUMNS] for row in rows]
     return plain_table(_COLUMNS, cells)
 
 
-def _cut(value: object, length: int | None) -> object:
-    return value if length is None else str(value)[:length]
+def _cut(name: str, value: object) -> object:
+    """A digest to its first digits; a title that is too long says that it goes on."""
+    text = str(value)
+    if name == "digest":
+        return text[:PREFIX]
+    if name == "title" and len(text) > _TITLE:
+        return text[: _TITLE - 1] + "…"
+    return value
 
 
 def record_facts(
@@ -131,9 +138,12 @@ def _lines(
     if outcome:
         yield f"Outcome    {plain_cell(outcome)}"
     yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
+    if person(record.document.made_by) != person(task.requested_by):
+        when = iso(record.document.made_at, digits=False)
+        yield f"Written by {plain_cell(record.document.made_by)} at {when}, as it is now"
     yield from _needs(record, rest)
     if need.limits != NO_CONDITIONS:
-        yield f"Window     {_window(need.limits)}"
+        yield f"Window     {_limits(need.limits)}"
     yield f"Runs       {f'job {plain_cell(task.launch.job)}' if task.launch else 'no job'}"
     yield f"Revision   {task.revision}"
     yield f"Digest     {task.digest}"
@@ -158,7 +168,9 @@ def _lines(
 def _needs(record: Record, rest: Standing | None) -> Iterator[str]:
     """Whom it asks, and for what of it; how to say it where its canary goes by itself."""
     task, need = record.task, record.task.requirement
-    eyes = ", never who asked" if need.four_eyes else ""
+    revised = person(record.document.made_by) != person(task.requested_by)
+    asked = "who asked or wrote it" if revised else "who asked"
+    eyes = f", never {asked}" if need.four_eyes else ""
     people = f"{need.quorum} of role {need.role} or higher{eyes}"
     if need.unattended is Extent.WHOLE:
         yield "Needs      nobody: no gate asks for people; they may say no until it starts"
@@ -192,7 +204,7 @@ def _document(document: Document, *, whole: bool) -> list[str]:
     return [*told, "qlrf tasks show --whole writes every word out that the digest covers."]
 
 
-def _window(limits: Conditions) -> str:
+def _limits(limits: Conditions) -> str:
     opens, closes = limits.not_before, limits.not_after
     parts = [
         f"from {iso(opens, digits=False)}" if opens else "",
@@ -211,7 +223,7 @@ def said(standing: Standing, *, begun: bool = False) -> str:
         if standing.extent is Extent.CANARY:
             return f"its canary goes by itself, approved by {plain_cell(standing.by[0])}"
         how = ", with the glass broken" if standing.broke_glass else ""
-        limits = _limits(standing)
+        limits = _besides_the_end(standing)
         by = ", ".join(plain_cell(name) for name in standing.by)
         start = "" if begun else f", to start before {iso(standing.until, digits=False)}"
         return f"approved by {by}{how}{start}{limits}"
@@ -220,7 +232,7 @@ def said(standing: Standing, *, begun: bool = False) -> str:
     return f"{plain_cell(standing.by)}: {plain_cell(standing.reason)}"
 
 
-def _limits(standing: Approved) -> str:
+def _besides_the_end(standing: Approved) -> str:
     limits, parts = standing.conditions, []
     if limits.not_before:
         parts.append(f"not before {iso(limits.not_before, digits=False)}")
@@ -233,10 +245,11 @@ def _decision(record: Record, at: int) -> str:
     one = record.decisions[at]
     of = "" if one.revision == record.task.revision else f" of revision {one.revision}"
     to = f" to {plain_cell(one.delegate)}" if one.delegate else ""
+    on = "" if one.conditions == NO_CONDITIONS else f" to start {_limits(one.conditions)}"
     why = f": {plain_cell(one.reason)}" if one.reason else ""
     when = iso(one.at, digits=False)
     role = "" if by_itself(one.by) else f" ({one.role})"
-    return f"{when} {plain_cell(one.by)}{role} {one.kind}{to}{of}{why}"
+    return f"{when} {plain_cell(one.by)}{role} {one.kind}{to}{of}{on}{why}"
 
 
 def _yaml(value: Mapping[str, Any]) -> list[str]:

@@ -94,6 +94,36 @@ def test_an_edited_change_is_shown_with_what_changed_and_needs_a_new_yes(
         qlrf("approve", task["id"], "--digest", digest, *ANN)
 
 
+def test_who_decides_second_sees_the_conditions_of_the_first_and_who_wrote_it(
+    qlrf: Qlrf, document: Path
+) -> None:
+    asked = ("--tenant", "acme", "--title", "Open 443", "--document", str(document))
+    task = json.loads(qlrf("submit", *asked, "--quorum", "2", *RITA, "--json").stdout)
+    document.write_text("port: 80\n")
+    written = ("--document", str(document), "--as", "rob", "--role", "operator", "--json")
+    revised = json.loads(qlrf("revise", task["id"], *written).stdout)
+    seen, until = ("--digest", revised["digest"][:8]), "2999-01-02T03:04Z"
+    qlrf("approve", task["id"], *seen, "--max-batch", "3", "--not-after", until, *ANN)
+
+    shown = qlrf("show", task["id"]).stdout
+
+    assert "Written by rob at " in shown
+    assert "never who asked or wrote it" in shown
+    assert "ann (engineer) approve to start until 2999-01-02T03:04:00Z at most 3 at once" in shown
+    bob = ("--as", "bob", "--role", "engineer")
+    with pytest.raises(Rejected, match="together with those"):
+        qlrf("approve", task["id"], *seen, "--not-before", "2999-01-03", *bob)
+
+
+def test_a_title_that_is_cut_says_so(qlrf: Qlrf, document: Path) -> None:
+    title = "Change 8 staging assets: 8 × ql-base-linux from 1.6.4 to 1.7.0."
+    qlrf("submit", "--tenant", "acme", "--title", title, "--document", str(document), *RITA)
+
+    listed = qlrf("list").stdout
+
+    assert "from 1.6.4 to 1.…" in listed
+
+
 def test_the_requester_and_the_unentitled_are_refused(qlrf: Qlrf, task: dict[str, Any]) -> None:
     seen = ("--digest", task["digest"][:8])
 
