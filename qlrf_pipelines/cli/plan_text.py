@@ -1,10 +1,11 @@
 """A plan as a person reads it before deciding, out of the very document they decide about."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from qlrf_pipelines.cli.texts import plain_cell, plain_table
+from qlrf_pipelines.domain.autonomy import Mode
 from qlrf_pipelines.domain.plans import NO_EXECUTOR, STRATEGY
 
 if TYPE_CHECKING:
@@ -87,16 +88,26 @@ _IMAGES = ("family", "from_version", "to_version", "platform", "assets")
 
 
 def _head(document: Mapping[str, Any], context: Mapping[str, str]) -> Iterator[str]:
-    who = "people" if context.get("executor", NO_EXECUTOR) == NO_EXECUTOR else "the platform"
+    by_people = document["autonomy"]["mode"] == Mode.PLAN_ONLY
+    by_people = by_people or context.get("executor", NO_EXECUTOR) == NO_EXECUTOR
     predicted = timedelta(seconds=document["predicted_duration_seconds"])
+    longer = ", longer than its window" if _outlasts(predicted, document["window"]) else ""
     kind = document["strategy"].get("type", "canary")
     yield f"  why           {plain_cell(document['cause']['detail'])}"
     yield f"  window        {_window(document['window'])}"
-    yield f"  takes         about {_duration(predicted)}, waits included"
+    yield f"  takes         about {_duration(predicted)}, waits included{longer}"
     yield f"  strategy      {plain_cell(kind)}"
     yield f"  blast radius  {_radius(document['blast_radius'])}"
-    yield f"  carried out   by {who}"
+    yield f"  carried out   by {'people' if by_people else 'the platform'}"
     yield ""
+
+
+def _outlasts(predicted: timedelta, window: Mapping[str, Any]) -> bool:
+    """Whether a plan would be held when its window closes, as far as its own numbers tell."""
+    if not window["required"]:
+        return False
+    opens, closes = (datetime.fromisoformat(window[name]) for name in ("opens_at", "closes_at"))
+    return predicted > closes - opens
 
 
 def _assets(document: Mapping[str, Any], why: Mapping[str, str]) -> Iterator[str]:

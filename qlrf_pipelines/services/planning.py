@@ -87,7 +87,11 @@ def make_plans(
     knowledge = look(world, tenant.name, narrow(request, policy))
     all_found(request, knowledge)
     actions, skipped = targets(
-        knowledge, knowledge.candidates, policy=policy, verdicts=request.verdicts
+        knowledge,
+        knowledge.candidates,
+        policy=policy,
+        verdicts=request.verdicts,
+        window_stated=request.window is not None,
     )
     assets = {asset.key: asset for asset in knowledge.candidates}
     by_environment: dict[Environment, list[Action]] = {}

@@ -14,6 +14,7 @@ from qlrf_pipelines.domain.patching import (
     PatchSource,
     SourceType,
     StrategyType,
+    windows_for,
 )
 from qlrf_pipelines.domain.plans import (
     MAX_SURGE,
@@ -24,7 +25,13 @@ from qlrf_pipelines.domain.plans import (
     Operation,
 )
 from qlrf_pipelines.domain.versions import version_key
-from qlrf_pipelines.domain.vocabulary import DriftVerdict, ImageStatus, Platform, Severity
+from qlrf_pipelines.domain.vocabulary import (
+    DriftVerdict,
+    Environment,
+    ImageStatus,
+    Platform,
+    Severity,
+)
 from qlrf_pipelines.services.planning_facts import Candidate, Knowledge, Release
 
 FIXABLE = (DriftVerdict.BEHIND, DriftVerdict.RETIRED)
@@ -50,8 +57,12 @@ def targets(
     *,
     policy: PatchPolicy | None,
     verdicts: Collection[DriftVerdict],
+    window_stated: bool = False,
 ) -> tuple[list[Action], list[Skipped]]:
-    """The actions and the skipped, in the order of the assets' keys."""
+    """The actions and the skipped, in the order of the assets' keys.
+
+    `window_stated`: the request says itself when it may run, whatever windows its policy has.
+    """
     source = _GOLDEN if policy is None else policy.source
     actions: list[Action] = []
     skipped: list[Skipped] = []
@@ -62,11 +73,23 @@ def targets(
             found = _image_action(knowledge, asset, policy, verdicts or FIXABLE)
         else:
             found = _patch_action(asset, source, policy)
+        why = "" if window_stated else _no_window(policy, asset.environment)
+        if isinstance(found, Action) and why:
+            found = why
         if isinstance(found, Action):
             actions.append(found)
         elif found:
             skipped.append(Skipped(asset=asset.key, name=asset.name, why=found))
     return _whole_groups(knowledge, candidates, actions, skipped, policy)
+
+
+def _no_window(policy: PatchPolicy | None, environment: Environment) -> str:
+    """Why a policy of maintenance windows never changes this environment; nothing if it does."""
+    if policy is None or policy.strategy.type is not StrategyType.MAINTENANCE_WINDOW:
+        return ""
+    if windows_for(policy.strategy, environment):
+        return ""
+    return f"policy {policy.name} has no maintenance window for {environment}"
 
 
 def _whole_groups(

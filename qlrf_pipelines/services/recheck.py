@@ -252,7 +252,10 @@ def _remade(world: World, approved: Document, seen: _Seen, hands: Hands) -> Iter
         yield str(error)
         return
     verdicts = {DriftVerdict(asset.verdict) for asset in seen.left}
-    actions, _ = targets(seen.knowledge, seen.left, policy=policy, verdicts=verdicts)
+    stated = request.window is not None
+    actions, _ = targets(
+        seen.knowledge, seen.left, policy=policy, verdicts=verdicts, window_stated=stated
+    )
     others = list(_actions(seen, actions))
     yield from others
     if not others:

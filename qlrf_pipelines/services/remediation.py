@@ -201,7 +201,10 @@ def _still_planned(world: World, request: PlanRequest) -> tuple[str, ...]:
         for asset in knowledge.candidates
         if asset.key in request.assets and asset.environment in request.environments
     ]
-    actions, _ = targets(knowledge, mine, policy=policy, verdicts=request.verdicts)
+    stated = request.window is not None
+    actions, _ = targets(
+        knowledge, mine, policy=policy, verdicts=request.verdicts, window_stated=stated
+    )
     return tuple(action.asset for action in actions)
 
 

@@ -74,6 +74,18 @@ def test_a_person_sees_everything_needed_to_decide(env: dict[str, str]) -> None:
     assert found.stderr == ""
 
 
+def test_what_only_people_carry_out_and_what_its_window_cuts_off_is_said(
+    env: dict[str, str],
+) -> None:
+    hour = ("--not-before", "2999-01-01T00:00Z", "--not-after", "2999-01-01T00:10Z")
+
+    found = run(env, *FLEET, *hour, "--mode", "plan_only").stdout
+
+    assert "carried out   by people" in found
+    assert "waits included, longer than its window" in found
+    assert "longer than its window" not in run(env, *FLEET).stdout
+
+
 def test_the_same_plan_is_made_again(env: dict[str, str]) -> None:
     assert made(env)["digest"] == made(env)["digest"]
 

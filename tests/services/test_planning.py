@@ -244,6 +244,27 @@ def test_a_maintenance_window_is_stated_in_the_plan() -> None:
     }
 
 
+def test_an_environment_without_a_window_is_not_changed_at_any_time_instead() -> None:
+    saturday = WeeklyWindow(
+        days=(Weekday.SATURDAY,), start=clock_time("02:00"), lasts=timedelta(hours=6)
+    )
+    windows = Strategy(
+        type=StrategyType.MAINTENANCE_WINDOW,
+        windows=(PolicyWindow(window=saturday, environments=(Environment.STAGING,)),),
+    )
+    world = world_of(machine(1), policies=(policy(strategy=windows),))
+
+    found = make_plans(world, ask(policy="maintenance"), engine=ENGINE, contract=CONTRACT)
+
+    assert found.plans == ()
+    (skipped,) = found.skipped
+    assert skipped.why == "policy maintenance has no maintenance window for production"
+    opens = datetime(2999, 1, 1, tzinfo=UTC)
+    hours = Span(opens_at=opens, closes_at=opens + timedelta(hours=8))
+    stated = planned(world, policy="maintenance", window=hours).document["window"]
+    assert stated["opens_at"] == "2999-01-01T00:00:00Z"
+
+
 def test_patches_in_place_are_planned_where_a_patch_manager_misses_them() -> None:
     vendor = policy(source=PatchSource(type=SourceType.OS_VENDOR))
     assets = [
