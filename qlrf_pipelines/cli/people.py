@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from qlrf_pipelines.domain.errors import Rejected
-from qlrf_pipelines.domain.roles import Role
+from qlrf_pipelines.domain.errors import Refused, Rejected
+from qlrf_pipelines.domain.roles import Role, is_platform
 from qlrf_pipelines.settings import Settings
 
 
@@ -31,6 +31,8 @@ def person_options(function: Callable[..., Any]) -> Callable[..., Any]:
             name = settings.operator or getpass.getuser()
         elif not name.strip():
             raise Rejected("--as is empty; say who, or leave it out.")
+        if is_platform(name):
+            raise Refused(f"{name} is the platform's own name; speak under yours (--as).")
         role = arguments.pop("role")
         who = Who(name, Role(role) if role else settings.role)
         return function(settings, who=who, **arguments)

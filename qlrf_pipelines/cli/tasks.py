@@ -4,19 +4,17 @@ The command line trusts whoever may use this machine: `--as` and `--role` are be
 said is kept in the ledger; who they were is as good as the machine's own log-in.
 """
 
-import json
 import sys
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, json_option, limit_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options, reason_option
+from qlrf_pipelines.cli.task_request import declared, hours, read_document, same_request
 from qlrf_pipelines.cli.task_rest import asked_rest, rest_of
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
 from qlrf_pipelines.domain.approval import (
@@ -137,7 +135,13 @@ def show(settings: Settings, task: str, tenant: str | None, whole: bool, as_json
 )
 @click.option("--job", default="approved_change", show_default=True, help="What carries it out.")
 @click.option("--quorum", default=1, show_default=True, help="How many people must approve.")
-@click.option("--approver-role", default="engineer", type=click.Choice([r.value for r in Role]))
+@click.option(
+    "--approver-role",
+    default="engineer",
+    show_default=True,
+    type=click.Choice([r.value for r in Role if may(r, Permission.APPROVE_TASKS)]),
+    help="The least role of those who approve.",
+)
 @click.option("--expires-hours", default=24.0, show_default=True, help="Time to decide.")
 @click.option("--key", default="", help="The same key again is the same task.")
 @person_options
@@ -161,38 +165,31 @@ def submit(
     if not may(who.role, Permission.EXECUTE_TASKS):
         raise Refused(f"{who.name} is {who.role}; submitting takes an operator or more (--role).")
     world = _world(settings)
+    declared(world, settings, tenant)
+    content = read_document(document)
     made = approvals.submit_task(
         world,
         TenantId(tenant),
         kind=job,
         title=title,
-        document=_read(document),
+        document=content,
         requested_by=who.name,
         requirement=Requirement(
-            expires_at=world.clock.now() + timedelta(hours=expires_hours),
+            expires_at=world.clock.now() + hours(expires_hours),
             quorum=quorum,
             role=Role(approver_role),
         ),
         launch=Launch(job=job),
         key=key,
     )
+    if key:
+        same_request(world.tasks.get(made.tenant, made.id), content)
     if as_json:
         emit_json(task_facts(made))
         return
     say(f"Task {made.id} of tenant {tenant} waits for {quorum} to approve, not {who.name}.")
     say(f"  qlrf tasks show {made.id}")
     say(f"  qlrf tasks approve {made.id} --digest {made.digest[:PREFIX]} --as SOMEBODY")
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        # Through JSON: what YAML alone can say, such as a date, has no canonical form.
-        found = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
-        raise Rejected(f"{path} cannot be read as YAML or JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise Rejected(f"{path} must hold a mapping at its top, such as `change: …`.")
-    return found
 
 
 @group.command("revise")
@@ -220,7 +217,7 @@ def revise(
         world,
         before.task.tenant,
         before.task.id,
-        document=_read(document),
+        document=read_document(document),
         revised_by=who.name,
         context=context,
     )

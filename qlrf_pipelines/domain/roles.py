@@ -85,3 +85,12 @@ def may(role: Role, permission: Permission) -> bool:
 def person(name: str) -> str:
     """A name as one human's: `Ann@Example.com ` and `ann@example.com` are the same one."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+# What the platform itself is called where it asks or approves: a policy, a mode of autonomy.
+_PLATFORM = ("autonomy:", "policy:")
+
+
+def is_platform(name: str) -> bool:
+    """Whether a name is one that no person has."""
+    return person(name).startswith(_PLATFORM)

@@ -22,7 +22,7 @@ from qlrf_pipelines.domain.canonical import NoCanonicalForm, canonical
 from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.glass import REVIEW_WITHIN, review_due
-from qlrf_pipelines.domain.roles import Role, person
+from qlrf_pipelines.domain.roles import Permission, Role, may, person
 from qlrf_pipelines.domain.tasks import (
     NOT_STARTED,
     Amendment,
@@ -105,6 +105,8 @@ def _asked_well(
         raise Rejected("A task needs to say who asks for it: nobody may approve their own.")
     if not document:
         raise Rejected("A task needs a document: an empty one says nothing to approve.")
+    if not may(requirement.role, Permission.APPROVE_TASKS):
+        raise Rejected(f"No {requirement.role} may approve; ask for engineers or admins.")
     if requirement.quorum < 1:
         raise Rejected("At least one person must approve.")
     if requirement.remind_every <= timedelta(0) or requirement.valid_for <= timedelta(0):

@@ -29,7 +29,7 @@ def qlrf(postgres: Any) -> Qlrf:
         result = CliRunner().invoke(group, arguments, obj=settings)
         if isinstance(result.exception, Refused | Rejected | NotFound):
             raise result.exception
-        assert result.exception is None, result.exception
+        assert isinstance(result.exception, SystemExit | None), result.exception
         return result
 
     return run
@@ -246,3 +246,76 @@ def test_every_decision_is_listed_in_the_help() -> None:
 
     for name in ("approve", "reject", "request-changes", "revoke", "cancel", "delegate"):
         assert f"  {name}" in text
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e12"])
+def test_a_time_to_decide_that_is_none_is_rejected(qlrf: Qlrf, document: Path, hours: str) -> None:
+    asked = ("--tenant", "acme", "--title", "x", "--document", str(document))
+
+    with pytest.raises(Rejected, match="--expires-hours"):
+        qlrf("submit", *asked, "--expires-hours", hours, *RITA)
+
+
+def test_a_request_is_of_a_tenant_the_estate_declares(
+    qlrf: Qlrf, document: Path, tmp_path: Path
+) -> None:
+    contract = {
+        "apiVersion": "qlrf/v1",
+        "kind": "Tenant",
+        "metadata": {"name": "acme"},
+        "spec": {"displayName": "Acme", "connectors": []},
+    }
+    (tmp_path / "estate").mkdir()
+    (tmp_path / "estate" / "acme.yaml").write_text(json.dumps(contract))
+    asked = ("--title", "x", "--document", str(document), *RITA)
+    estate = tmp_path / "estate"
+
+    with pytest.raises(NotFound, match="No contract declares tenant acmee"):
+        qlrf("submit", "--tenant", "acmee", *asked, estate=estate)
+    with pytest.raises(Rejected, match="--tenant"):
+        qlrf("submit", "--tenant", " ", *asked)
+    assert qlrf("submit", "--tenant", "acme", *asked, estate=estate).exit_code == 0
+
+
+def test_the_same_key_is_the_same_request_and_never_another_one(qlrf: Qlrf, document: Path) -> None:
+    asked = ("submit", "--tenant", "acme", "--title", "x", "--key", "k", "--document")
+    made = json.loads(qlrf(*asked, str(document), *RITA, "--json").stdout)
+
+    again = json.loads(qlrf(*asked, str(document), *RITA, "--json").stdout)
+
+    assert again["id"] == made["id"]
+    document.write_text("port: 80\n")
+    with pytest.raises(Refused, match="about another document"):
+        qlrf(*asked, str(document), *RITA)
+    qlrf("cancel", made["id"], "--reason", "not today", *RITA)
+    with pytest.raises(Refused, match="is cancelled; give another key"):
+        qlrf(*asked, str(document), *RITA)
+
+
+def test_nobody_speaks_as_the_platform_or_as_nobody(
+    qlrf: Qlrf, task: dict[str, Any], document: Path
+) -> None:
+    asked = ("--tenant", "acme", "--title", "x", "--document", str(document))
+    for name in ("autonomy:full_auto", "policy:maintenance", " Policy:maintenance"):
+        with pytest.raises(Refused, match="platform's own name"):
+            qlrf("submit", *asked, "--as", name, "--role", "operator")
+    for name in ("", " "):
+        with pytest.raises(Rejected, match="--as is empty"):
+            qlrf("cancel", task["id"], "--reason", "x", "--as", name, "--role", "admin")
+
+
+def test_a_reason_says_something(qlrf: Qlrf, task: dict[str, Any]) -> None:
+    for command in (("cancel",), ("close", "--outcome", "failed")):
+        with pytest.raises(Rejected, match="--reason is empty"):
+            qlrf(command[0], task["id"], *command[1:], "--reason", " ", *ANN)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_list_of_nothing_is_bad_usage(qlrf: Qlrf, task: dict[str, Any], limit: str) -> None:
+    assert qlrf("list", "--limit", limit).exit_code == 2
+
+
+def test_who_may_not_approve_is_not_asked_to(qlrf: Qlrf, document: Path) -> None:
+    asked = ("--tenant", "acme", "--title", "x", "--document", str(document))
+
+    assert qlrf("submit", *asked, "--approver-role", "viewer", *RITA).exit_code == 2
