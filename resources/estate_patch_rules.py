@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from qlrf_pipelines.domain.errors import Rejected
 from qlrf_pipelines.domain.patching import UNITS, Unit
 from qlrf_pipelines.domain.problems import Problem
-from qlrf_pipelines.domain.schedules import cron, weekday, zone
+from qlrf_pipelines.domain.schedules import weekday, zone
 from qlrf_pipelines.domain.versions import version_key
 from resources.estate_contracts import Contract
+from resources.estate_patch_sense import find_futile, firing
 from resources.estate_yaml import Place
 
 _SPEC = ("spec",)
@@ -50,7 +51,7 @@ def find_patch_problems(contract: Contract) -> Iterator[Problem]:
         yield from _parameters(contract, (*_SPEC, part), allowed)
     for part in ("strategy", "schedule"):
         yield from rejected_at(contract, (*_SPEC, part, "timezone"), zone)
-    yield from rejected_at(contract, (*_SPEC, "schedule", "cron"), cron)
+    yield from rejected_at(contract, (*_SPEC, "schedule", "cron"), firing)
     for index in range(contract.count("spec", "strategy", "windows")):
         place = (*_SPEC, "strategy", "windows", index, "dayOfWeek")
         yield from rejected_at(contract, place, weekday)
@@ -59,6 +60,7 @@ def find_patch_problems(contract: Contract) -> Iterator[Problem]:
     yield from _versions(contract)
     for index in range(contract.count("spec", "analysis", "metrics")):
         yield from _units(contract, (*_SPEC, "analysis", "metrics", index))
+    yield from find_futile(contract)
 
 
 def find_change_problems(contract: Contract) -> Iterator[Problem]:

@@ -236,7 +236,7 @@ def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
             "converted",
         ),
         (
-            policy(more="healthCheck: {interval: 30, checks: [{type: http}]}"),
+            policy(more="healthCheck: {interval: 30, checks: [{type: ssm-ping}]}"),
             "spec.healthCheck.interval",
             "must be text",
         ),
