@@ -32,7 +32,7 @@ def verify_ledger(world: World, tenant: TenantId) -> Proof:
     """Check a tenant's chain from its first entry, and the results in the lake against it.
 
     Raises:
-        NotFound: nothing was ever assessed for the tenant.
+        NotFound: the tenant's ledger is empty.
         Refused: the results in the lake have no evidence, or are newer than it: an assessment
             was interrupted, or the lake edited.
         Tampered: the chain is broken, or the results are not those the ledger knows.
@@ -51,7 +51,7 @@ def verify_ledger(world: World, tenant: TenantId) -> Proof:
     with world.engine.session() as session:
         world.lake.view(session.connection, CONTROL_RESULTS, tenants=[tenant])
         _compare_kept(session.connection, tenant, kept)
-    if kept is None or head is None:
+    if head is None:
         raise NotFound(
             f"Tenant {tenant} has no evidence; run `qlrf refresh --tenant {tenant}` first."
         )

@@ -48,19 +48,32 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was verified: a chain of so many entries, its head, and its newest assessment."""
+    """What was verified: a chain of so many entries, its head, and its newest assessment.
+
+    A tenant that was never assessed may have a chain all the same, of approvals or drills.
+    """
 
     tenant: TenantId
     entries: int
     head_hash: str
-    assessment: str
-    as_of: str
-    assets: int
+    assessment: str | None
+    as_of: str | None
+    assets: int | None
     verdicts: Mapping[str, int]
 
     @classmethod
-    def of(cls, kept: KeptAssessment, *, entries: int, head: Entry) -> "Proof":
+    def of(cls, kept: KeptAssessment | None, *, entries: int, head: Entry) -> "Proof":
         """The proof of a chain that was verified up to its head."""
+        if kept is None:
+            return cls(
+                tenant=head.tenant,
+                entries=entries,
+                head_hash=head.hash,
+                assessment=None,
+                as_of=None,
+                assets=None,
+                verdicts={},
+            )
         counted = [entry.content["verdicts"] for entry in kept.controls.values()]
         return cls(
             tenant=head.tenant,

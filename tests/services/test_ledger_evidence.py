@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from qlrf_pipelines.cli.evidence import ledger_row
 from qlrf_pipelines.domain.datasets import CONTROL_RESULTS
 from qlrf_pipelines.domain.errors import NotFound, Refused, Tampered
+from qlrf_pipelines.domain.evidence import NewEntry
 from qlrf_pipelines.services.compliance import assess_compliance
 from qlrf_pipelines.services.evidence import verify_ledger
+from tests.fakes.clock import NOON
 from tests.fakes.controls import FakeControls
 from tests.fakes.lake import FakeLake
 from tests.fakes.ledger import FakeLedger
@@ -82,3 +85,20 @@ def test_results_whose_whole_ledger_is_gone_are_told() -> None:
 def test_a_tenant_nothing_was_assessed_for_is_not_verified() -> None:
     with pytest.raises(NotFound, match="no evidence"):
         verify_ledger(fake_world(controls=FakeControls()), ACME)
+
+
+def test_a_chain_of_approvals_alone_is_verified_and_told_when_it_was_changed() -> None:
+    world = fake_world(controls=FakeControls())
+    said = NewEntry(kind="approval_approve", subject="t-1", recorded_at=NOON, content={"by": "ann"})
+    world.ledger.append({ACME: [said, said]})
+
+    proof = verify_ledger(world, ACME)
+
+    assert (proof.entries, proof.as_of, proof.assets) == (2, None, None)
+    assert proof.head_hash == world.ledger.head(ACME).hash  # type: ignore[union-attr]
+    assert ledger_row(world, ACME, named=True)["status"] == "verified"
+    assert isinstance(world.ledger, FakeLedger)
+    kept = world.ledger.kept[ACME]
+    kept[0] = replace(kept[0], content={"by": "bob"})
+    with pytest.raises(Tampered, match="entry 1 was altered"):
+        verify_ledger(world, ACME)
