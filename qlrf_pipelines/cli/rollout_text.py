@@ -64,6 +64,9 @@ def asset_facts(row: AssetRow) -> dict[str, Any]:
     }
 
 
+_MOST = 20
+
+
 def headline(rollout: Rollout) -> str:
     """One line: which, how it stands, and why."""
     line = f"Rollout {rollout.id} of tenant {rollout.tenant}: {rollout.state.value.upper()}"
@@ -95,12 +98,7 @@ def shown(rollout: Rollout, rows: Sequence[AssetRow], plan: RolloutPlan) -> str:
         here = "→" if number == rollout.phase else " "
         counts = ", ".join(f"{n} {state}" for state, n in _counts(mine).items())
         lines.append(f"{here} {phase.name:<12} {_marks(mine):<24} {counts}")
-    told = [row for row in rows if row.state.value in ("failed", "unknown", "not_restored")]
-    going = [row for row in rows if row.state.value in ("changing", "restoring")]
-    lines += [
-        f"    {_MARKS[row.state]} {row.asset}: {plain_cell(row.detail)}"
-        for row in (*told, *going)[:20]
-    ]
+    lines += _told(rows)
     lines += [*_watched(rollout, plan), *next_words(rollout)]
     return "\n".join(lines)
 
@@ -111,6 +109,21 @@ def _watched(rollout: Rollout, plan: RolloutPlan) -> list[str]:
         return []
     ends = rollout.watch_since + plan.phases[rollout.phase].wait
     return [f"  watched since {rollout.watch_since:%H:%M:%S} until {ends:%Y-%m-%d %H:%M:%S} UTC"]
+
+
+def _told(rows: Sequence[AssetRow]) -> list[str]:
+    """What is wrong first, then what is on its way, then what keeps waiting or was left out."""
+    wrong = [row for row in rows if row.state.value in ("failed", "unknown", "not_restored")]
+    going = [row for row in rows if row.state.value in ("changing", "restoring")]
+    others = [row for row in rows if row.state.value in ("waiting", "skipped") and row.detail]
+    told = (*wrong, *going, *others)
+    # What clouds and hooks say is not for a terminal to obey.
+    lines = [
+        f"    {_MARKS[row.state]} {plain_cell(row.asset)}: {plain_cell(row.detail)}"
+        for row in told[:_MOST]
+    ]
+    more = len(told) - _MOST
+    return [*lines, f"    … and {more} more; --json shows all"] if more > 0 else lines
 
 
 def next_words(rollout: Rollout) -> list[str]:
