@@ -93,7 +93,7 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     world = wiring.live(settings)
     planning = make_plans(
         world,
-        _request(who, given),
+        _request(who, given, now=world.clock.now()),
         engine=world.policy,
         contract=world.plan_contract,
         hands=hands_of(world),
@@ -111,9 +111,12 @@ def plan(settings: Settings, who: Who, **given: Any) -> int:  # noqa: ANN401  cl
     return 1 if not planning.plans or any(item.denied for item in planning.plans) else 0
 
 
-def _request(who: Who, given: dict[str, Any]) -> "PlanRequest":
+def _request(who: Who, given: dict[str, Any], *, now: datetime) -> "PlanRequest":
     from qlrf_pipelines.services.planning_request import PlanRequest
 
+    window = _window(given["not_before"], given["not_after"])
+    if window is not None and window.closes_at <= now:
+        raise Rejected("The window is over already: --not-after must be in the future.")
     return PlanRequest(
         tenant=TenantId(given["tenant"]),
         requested_by=who.name,
@@ -123,7 +126,7 @@ def _request(who: Who, given: dict[str, Any]) -> "PlanRequest":
         assets=given["asset"],
         verdicts=tuple(DriftVerdict(item) for item in given["verdict"]),
         mode=Mode(given["mode"]) if given["mode"] else None,
-        window=_window(given["not_before"], given["not_after"]),
+        window=window,
     )
 
 

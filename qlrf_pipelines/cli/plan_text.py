@@ -22,13 +22,13 @@ def plan_text(item: "Planned", *, promised: "Deadlines | None" = None) -> str:
 
     `promised` changes with mere time, so it is told beside the document, not in it.
     """
-    why = {action.asset: action.why for action in item.plan.actions}
+    named = {action.asset: (action.name, action.why) for action in item.plan.actions}
     head = (
         f"Plan {item.document['id']}  {plain_cell(item.plan.summary)}",
         f"  digest   {item.digest}",
         *_promises(promised),
     )
-    return "\n".join([*head, *document_lines(item.document, item.context, why=why)]) + "\n"
+    return "\n".join([*head, *document_lines(item.document, item.context, named=named)]) + "\n"
 
 
 def _promises(found: "Deadlines | None") -> Iterator[str]:
@@ -57,16 +57,16 @@ def document_lines(
     document: Mapping[str, Any],
     context: Mapping[str, str],
     *,
-    why: Mapping[str, str] | None = None,
+    named: Mapping[str, tuple[str, str]] | None = None,
 ) -> Iterator[str]:
-    """A plan's document for a person; `why` gives the reason of each asset, where it is known.
+    """A plan's document for a person; `named` has each asset's name and reason, if they are known.
 
     Raises:
         KeyError: the document is no plan.
     """
     yield from _head(document, context)
     yield from _table("Images", document["image_diff"], _IMAGES)
-    yield from _assets(document, why or {})
+    yield from _assets(document, named or {})
     yield "Phases"
     yield plain_table(("phase", "assets", "batches", "at once", "then"), _phases(document))
     yield ""
@@ -110,9 +110,9 @@ def _outlasts(predicted: timedelta, window: Mapping[str, Any]) -> bool:
     return predicted > closes - opens
 
 
-def _assets(document: Mapping[str, Any], why: Mapping[str, str]) -> Iterator[str]:
+def _assets(document: Mapping[str, Any], named: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     actions = [action for phase in document["phases"] for action in phase["actions"]]
-    columns = ["asset", "operation", "from", "to", "image"] + (["why"] if why else [])
+    columns = ["asset", "operation", "from", "to", "image"]
     rows = [
         [
             action["asset"],
@@ -120,10 +120,13 @@ def _assets(document: Mapping[str, Any], why: Mapping[str, str]) -> Iterator[str
             action.get("from_version"),
             action.get("to_version"),
             action.get("image"),
-            *([why.get(action["asset"], "")] if why else []),
         ]
         for action in actions[:_MOST]
     ]
+    if named:
+        columns = [columns[0], "name", *columns[1:], "why"]
+        told = [named.get(row[0], ("", "")) for row in rows]
+        rows = [[row[0], name, *row[1:], why] for row, (name, why) in zip(rows, told, strict=True)]
     yield "Assets"
     yield plain_table(columns, rows) + _more(len(actions))
     yield ""

@@ -74,11 +74,18 @@ def narrow(request: PlanRequest, policy: PatchPolicy | None) -> dict[str, Sequen
 
 
 def all_found(request: PlanRequest, knowledge: Knowledge) -> None:
-    """Make sure that every asset named is there.
+    """Make sure that every asset and every image family named is there.
 
     Raises:
         NotFound: one is not, or the rest of the selection excludes it.
     """
+    known = {family for family, _ in knowledge.releases}
+    strange = sorted(set(request.families) - known - {a.family for a in knowledge.candidates})
+    if strange:
+        raise NotFound(
+            f"Tenant {request.tenant} has no image family {', '.join(strange)}, neither in its"
+            f" contracts nor on what is selected; there is: {', '.join(sorted(known)) or 'none'}."
+        )
     names = {n for asset in knowledge.candidates for n in (asset.key, asset.id, asset.name)}
     missing = sorted(set(request.assets) - names)
     if missing:

@@ -68,6 +68,7 @@ def test_a_person_sees_everything_needed_to_decide(env: dict[str, str]) -> None:
         "no history is known",
         "approve_all",
         "carried out   by the platform",
+        "  web-1  ",
         "… and 10 more",
     ):
         assert shown in found.stdout
@@ -170,6 +171,11 @@ def test_what_cannot_be_planned_is_shown_and_nothing_to_do_exits_1(env: dict[str
             (*FLEET, "--not-before", "2026-11-28T02:00Z", "--not-after", "2026-11-27T02:00Z"),
             Rejected,
         ),
+        (
+            (*FLEET, "--not-before", "2001-11-27T02:00Z", "--not-after", "2001-11-28T02:00Z"),
+            Rejected,
+        ),
+        ((*FLEET, "--family", "ql-base-linuxx"), NotFound),
         ((*FLEET, "--submit", "--role", "viewer"), Refused),
     ],
 )
