@@ -79,3 +79,24 @@ def same_request(record: Record, document: Mapping[str, Any]) -> None:
             f"{known}, and is about another document: give another key, or revise it with "
             f"`qlrf tasks revise {task.id} --document FILE`."
         )
+
+
+def still_a_plan(world: "World", record: Record, document: Mapping[str, Any]) -> None:
+    """Make sure that a plan is replaced by a plan of the same tenant, as its contract has it.
+
+    Raises:
+        Rejected: it is none, so that nobody could ever carry it out.
+    """
+    task = record.task
+    if record.document.content.get("kind") != "Plan" or world.plan_contract is None:
+        return
+    wrong = list(world.plan_contract.breaches(document))
+    if document.get("tenant") != task.tenant:
+        wrong.append(f"tenant: is not {task.tenant}")
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise Rejected(
+            f"Task {task.id} is about a plan, and the document is none of tenant {task.tenant}: "
+            f"{wrong[0][:200]}{more}. Plan it anew with `qlrf plan … --submit`, or edit "
+            f"the document of `qlrf tasks show {task.id} --json`."
+        )

@@ -14,7 +14,13 @@ import click
 from qlrf_pipelines.cli.finding import named_option, tenant_having
 from qlrf_pipelines.cli.output import emit_json, json_option, limit_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options, reason_option
-from qlrf_pipelines.cli.task_request import declared, hours, read_document, same_request
+from qlrf_pipelines.cli.task_request import (
+    declared,
+    hours,
+    read_document,
+    same_request,
+    still_a_plan,
+)
 from qlrf_pipelines.cli.task_rest import asked_rest, rest_of
 from qlrf_pipelines.cli.task_text import PREFIX, listed, record_facts, shown, task_facts
 from qlrf_pipelines.domain.approval import (
@@ -212,14 +218,15 @@ def revise(
         raise Refused(f"{who.name} is {who.role}; revising takes an operator or more (--role).")
     world = _world(settings)
     before = _find(world, tenant, task)
-    context = {k: v for k, v in before.document.context.items() if k != "job"}
+    content = read_document(document)
+    still_a_plan(world, before, content)
     after = approvals.revise(
         world,
         before.task.tenant,
         before.task.id,
-        document=read_document(document),
+        document=content,
         revised_by=who.name,
-        context=context,
+        context={k: v for k, v in before.document.context.items() if k != "job"},
     )
     _told(world.tasks.get(after.tenant, after.id), as_json=as_json)
 

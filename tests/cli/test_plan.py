@@ -50,6 +50,9 @@ def run(env: dict[str, str], *arguments: str) -> Result:
     return CliRunner(env=env).invoke(cli, ["plan", *arguments], standalone_mode=False)
 
 
+OPERATOR = ("--as", "rob", "--role", "operator")
+
+
 def made(env: dict[str, str], *arguments: str) -> dict[str, Any]:
     (found,) = json.loads(run(env, *FLEET, *arguments, "--json").stdout)["plans"]
     return dict(found)
@@ -215,3 +218,26 @@ def test_a_submitted_plan_waits_for_others(env: dict[str, str]) -> None:
     assert task["digest"] in shown
     assert "apiVersion" in whole
     assert "apiVersion" not in shown
+
+
+def test_a_plan_is_replaced_by_a_plan_and_by_nothing_else(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    def said(*words: str) -> Any:
+        return CliRunner(env=env).invoke(cli, words, standalone_mode=False)
+
+    asked = said("plan", *FLEET, "--submit", "--role", "operator", "--json")
+    (found,) = json.loads(asked.stdout)["plans"]
+    other = tmp_path / "other.json"
+    revise = ("tasks", "revise", found["task"]["id"], "--document", str(other), *OPERATOR)
+    other.write_text(json.dumps({"port": 443}))
+    assert isinstance(said(*revise).exception, Rejected)
+    other.write_text(json.dumps(found["plan"] | {"tenant": "globex"}))
+    strange = said(*revise).exception
+    assert isinstance(strange, Rejected)
+    assert "tenant: is not acme" in str(strange)
+
+    other.write_text(json.dumps(found["plan"] | {"summary": "Change a fleet in the night."}))
+    revised = said(*revise, "--json")
+
+    assert json.loads(revised.stdout)["revision"] == 2
