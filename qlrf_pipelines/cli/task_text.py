@@ -137,10 +137,7 @@ def _lines(
     yield f"State      {task.state}: {said(standing, begun=task.state not in NOT_STARTED)}"
     if outcome:
         yield f"Outcome    {plain_cell(outcome)}"
-    yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
-    if person(record.document.made_by) != person(task.requested_by):
-        when = iso(record.document.made_at, digits=False)
-        yield f"Written by {plain_cell(record.document.made_by)} at {when}, as it is now"
+    yield from _by_whom(record)
     yield from _needs(record, rest)
     if need.limits != NO_CONDITIONS:
         yield f"Window     {_limits(need.limits)}"
@@ -163,6 +160,14 @@ def _lines(
     for claim in record.claims:
         when = iso(claim.claimed_at, digits=False)
         yield f"\n{_part(claim)}arried out by run {claim.holder} since {when}"
+
+
+def _by_whom(record: Record) -> Iterator[str]:
+    task, last = record.task, record.document
+    yield f"Asked by   {plain_cell(task.requested_by)} at {iso(task.requested_at, digits=False)}"
+    if person(last.made_by) != person(task.requested_by):
+        when = iso(last.made_at, digits=False)
+        yield f"Written by {plain_cell(last.made_by)} at {when}, as it is now"
 
 
 def _needs(record: Record, rest: Standing | None) -> Iterator[str]:
