@@ -45,7 +45,8 @@ END = (
     "SELECT seq AS last_seq, hash AS last_hash FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
 )
-_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{WAIT_FOR_TURN};{END}")
+TURN = f"{WAIT_FOR_TURN};{END}"
+_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{TURN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +125,17 @@ def extend(connection: sa.Connection, tenant: TenantId, new: Sequence[NewEntry])
     Raises:
         Rejected: an entry's content is not JSON.
     """
-    last, entries = chained(tenant, new, turn(connection, tenant))
+    row = connection.execute(_TURN, {"tenant": tenant, "ledger": turn_key(tenant)}).first()
+    last, entries = chained(tenant, new, end_of(None if row is None else row._mapping))
     connection.execute(_ADD, {"entries": entries})
     return last
 
 
-def turn(connection: sa.Connection, tenant: TenantId) -> End:
-    """Wait until nobody else adds to a tenant's chain; where it ends then."""
-    row = connection.execute(_TURN, {"tenant": tenant, "ledger": turn_key(tenant)}).first()
-    return end_of(row)
-
-
-def end_of(row: "sa.Row[Any] | None") -> End:
+def end_of(row: Mapping[Any, Any] | None) -> End:
     """What `END` found; the beginning if the tenant has no chain yet."""
-    return End() if row is None or row.last_seq is None else End(row.last_seq, row.last_hash)
+    if row is None or row["last_seq"] is None:
+        return End()
+    return End(row["last_seq"], row["last_hash"])
 
 
 def turn_key(tenant: TenantId) -> int:

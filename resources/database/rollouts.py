@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from qlrf_pipelines.domain.errors import NotFound, Refused
 from qlrf_pipelines.domain.estate import TenantId
@@ -24,8 +23,17 @@ from qlrf_pipelines.domain.rollout import (
 )
 from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import rollout_rows
-from resources.database.ledger import ADD, END, WAIT_FOR_TURN, End, chained, end_of, turn, turn_key
-from resources.database.sessions import Said, Sessions, closing, enter_tenant, opening
+from resources.database.ledger import ADD, END, TURN, WAIT_FOR_TURN, End, chained, end_of, turn_key
+from resources.database.sessions import (
+    Row,
+    Said,
+    Say,
+    Sessions,
+    closing,
+    enter_tenant,
+    opening,
+    saying,
+)
 from resources.database.tables import ROLLOUT, ROLLOUT_ASSET, ROLLOUT_LOCK
 from resources.database.waiting import channel, wait_until
 
@@ -51,22 +59,33 @@ _KEEP = {
     for entries in (False, True)
     for rows in (False, True)
 }
-_KEPT = {what: sa.text(statements) for what, statements in _KEEP.items()}
 _SETTLED = {what: closing(statements) for what, statements in _KEEP.items()}
-# The rollout's lock, then the turn at the ledger, for everybody in this order; only then is looked.
-_TAKE = opening(
-    "SELECT set_config('qlrf.tenant', :tenant, true);"  # noqa: S608  constants
-    "SELECT FROM public.rollout WHERE tenant = :tenant AND id = :rollout FOR UPDATE;"
+_NAMES = ", ".join(c.name for c in ROLLOUT.c)
+_ENTER = "SELECT set_config('qlrf.tenant', :tenant, true)"
+# The rollout's lock, then the turn at the ledger, then the assets': for everybody in this order.
+_LOOK = opening(
+    f"{_ENTER};SELECT FROM public.rollout WHERE tenant = :tenant AND id = :id FOR UPDATE;"  # noqa: S608
     f"{WAIT_FOR_TURN};"
-    f"SELECT {', '.join(c.name for c in ROLLOUT.c)}, last_seq, last_hash "
-    f"FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
-    "WHERE tenant = :tenant AND id = :rollout"
-).columns(*ROLLOUT.c, sa.column("last_seq"), sa.column("last_hash"))
-_LOCK = insert(ROLLOUT_LOCK)
-_LOCK = _LOCK.on_conflict_do_update(
-    index_elements=["tenant", "asset"],
-    set_={"rollout": _LOCK.excluded.rollout},
-    where=ROLLOUT_LOCK.c.rollout.is_(None),
+    f"SELECT {_NAMES}, last_seq, last_hash FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
+    "WHERE tenant = :tenant AND id = :id"
+)
+_MAKE = opening(
+    f"{_ENTER};INSERT INTO public.rollout ({_NAMES}) "  # noqa: S608
+    f"VALUES ({', '.join(f':{c.name}' for c in ROLLOUT.c)}) ON CONFLICT DO NOTHING RETURNING id"
+)
+_READ = saying(f"SELECT {_NAMES} FROM public.rollout WHERE tenant = :tenant AND id = :id")  # noqa: S608
+_WAIT_FOR_TURN = saying(TURN)
+# In one order, so that two rollouts of the same assets never wait for each other in a circle.
+_LOCK = saying(
+    "INSERT INTO public.rollout_lock (tenant, asset, rollout) "
+    "SELECT :tenant, asset, :id FROM unnest(CAST(:assets AS text[])) AS asset ORDER BY asset "
+    "ON CONFLICT (tenant, asset) DO UPDATE SET rollout = excluded.rollout "
+    "WHERE rollout_lock.rollout IS NULL;"
+    "SELECT asset, rollout FROM public.rollout_lock WHERE tenant = :tenant AND rollout <> :id "
+    "AND asset = ANY(CAST(:assets AS text[])) ORDER BY asset LIMIT 1"
+)
+_FREE = saying(
+    "UPDATE public.rollout_lock SET rollout = NULL WHERE tenant = :tenant AND rollout = :id"
 )
 _MINE = ROLLOUT.c.tenant == sa.bindparam("of_tenant")
 _ONE = sa.select(ROLLOUT).where(_MINE, ROLLOUT.c.id == sa.bindparam("of_rollout"))
@@ -81,20 +100,15 @@ class SqlRollouts(Rollouts):
     def open(self, tenant: TenantId, first: Change) -> Rollout:
         """Keep a new rollout with its rows, or find the one that is kept."""
         mark = secrets.token_hex(8)
+        made = rollout_rows.rollout_row(first.rollout) | {"mark": mark}
+        one = {"tenant": tenant, "id": first.rollout.id, "ledger": turn_key(tenant)}
 
-        def work(connection: sa.Connection) -> Rollout:
-            enter_tenant(connection, tenant)
-            row = rollout_rows.rollout_row(first.rollout) | {"mark": mark}
-            made = connection.execute(
-                insert(ROLLOUT).values(row).on_conflict_do_nothing().returning(ROLLOUT.c.id)
-            ).first()
-            if made is None:
-                return _one(connection, tenant, first.rollout.id)
-            kept, what, said = _kept(connection, tenant, first, mark, turn(connection, tenant))
-            connection.execute(_KEPT[what], said)
-            return kept
+        def answer(say: Say, row: Row | None) -> tuple[Rollout, Said | None]:
+            if row is None:
+                return _found(say(_READ, one), tenant, first.rollout.id)[0], None
+            return _kept(say, tenant, first, mark, end_of(say(_WAIT_FOR_TURN, one)))
 
-        return self._sessions.repeat(work)
+        return self._sessions.settle((_MAKE, made), answer)
 
     def get(self, tenant: TenantId, rollout: str) -> Rollout:
         """A rollout's row."""
@@ -129,11 +143,9 @@ class SqlRollouts(Rollouts):
     ) -> Rollout:
         """Take one step under the row's lock, once, also if the answer to its commit was lost."""
         mark = secrets.token_hex(8)
-        asked = {"tenant": tenant, "rollout": rollout, "ledger": turn_key(tenant)}
+        one = {"tenant": tenant, "id": rollout, "ledger": turn_key(tenant)}
 
-        def answer(
-            connection: sa.Connection, row: "sa.Row[Any] | None"
-        ) -> tuple[Rollout, Said | None]:
+        def answer(say: Say, row: Row | None) -> tuple[Rollout, Said | None]:
             found, kept_by = _found(row, tenant, rollout)
             if kept_by == mark:
                 return found, None
@@ -143,12 +155,9 @@ class SqlRollouts(Rollouts):
                     f"{found.holder}; attempt {attempt} is over."
                 )
             taken = step(found)
-            if taken is None:
-                return found, None
-            kept, what, said = _kept(connection, tenant, taken, mark, end_of(row))
-            return kept, (_SETTLED[what], said)
+            return (found, None) if taken is None else _kept(say, tenant, taken, mark, end_of(row))
 
-        return self._sessions.settle((_TAKE, asked), answer)
+        return self._sessions.settle((_LOOK, one), answer)
 
     def list(
         self,
@@ -217,55 +226,39 @@ class SqlRollouts(Rollouts):
 
 def _one(connection: sa.Connection, tenant: TenantId, rollout: str) -> Rollout:
     row = connection.execute(_ONE, {"of_tenant": tenant, "of_rollout": rollout}).first()
-    return _found(row, tenant, rollout)[0]
+    return _found(None if row is None else row._mapping, tenant, rollout)[0]
 
 
-def _found(row: "sa.Row[Any] | None", tenant: TenantId, rollout: str) -> tuple[Rollout, str]:
+def _found(row: Mapping[Any, Any] | None, tenant: TenantId, rollout: str) -> tuple[Rollout, str]:
     """A rollout, and the mark of whoever kept its last step."""
     if row is None:
         raise NotFound(f"Tenant {tenant} has no rollout {rollout}.")
-    return rollout_rows.rollout_of(row._mapping), str(row.mark)
+    return rollout_rows.rollout_of(row), str(row["mark"])
 
 
 def _kept(
-    connection: sa.Connection, tenant: TenantId, taken: Change, mark: str, end: End
-) -> tuple[Rollout, tuple[bool, bool], Mapping[str, Any]]:
-    """A change as it is kept: which of the statements, and what they are given.
-
-    Whoever calls holds the turn at the ledger.
-    """
+    say: Say, tenant: TenantId, taken: Change, mark: str, end: End
+) -> tuple[Rollout, Said | None]:
+    """A change as it is kept, and what is said to keep it; whoever calls has the ledger's turn."""
     kept = replace(taken.rollout, seq=taken.rollout.seq + 1)
     if taken.locks:
-        _take(connection, tenant, kept.id, taken.locks)
+        _take(say, tenant, kept.id, taken.locks)
     if taken.free:
-        mine = (ROLLOUT_LOCK.c.tenant == tenant, ROLLOUT_LOCK.c.rollout == kept.id)
-        connection.execute(sa.update(ROLLOUT_LOCK).where(*mine).values(rollout=None))
+        say(_FREE, {"tenant": tenant, "id": kept.id})
     told = channel("rollout", tenant, kept.id)
-    said = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
+    given = rollout_rows.rollout_row(kept) | {"mark": mark, "channel": told}
     if taken.entries:
-        _, said["entries"] = chained(tenant, taken.entries, end)
+        _, given["entries"] = chained(tenant, taken.entries, end)
     if taken.rows:
         rows = [rollout_rows.asset_row(tenant, kept.id, row) for row in taken.rows]
-        said["rows"] = json.dumps(rows, default=datetime.isoformat)
-    return kept, (bool(taken.entries), bool(taken.rows)), said
+        given["rows"] = json.dumps(rows, default=datetime.isoformat)
+    return kept, (_SETTLED[bool(taken.entries), bool(taken.rows)], given)
 
 
-def _take(connection: sa.Connection, tenant: TenantId, rollout: str, assets: Sequence[str]) -> None:
-    # In one order, so that two rollouts of the same assets never wait for each other in a circle.
-    wanted = [{"tenant": tenant, "asset": a, "rollout": rollout} for a in sorted(set(assets))]
-    connection.execute(_LOCK, wanted)
-    names = [item["asset"] for item in wanted]
-    theirs = connection.execute(
-        sa.select(ROLLOUT_LOCK.c.asset, ROLLOUT_LOCK.c.rollout)
-        .where(
-            ROLLOUT_LOCK.c.tenant == tenant,
-            ROLLOUT_LOCK.c.asset.in_(names),
-            ROLLOUT_LOCK.c.rollout != rollout,
-        )
-        .order_by(ROLLOUT_LOCK.c.asset)
-    ).first()
+def _take(say: Say, tenant: TenantId, rollout: str, assets: Sequence[str]) -> None:
+    theirs = say(_LOCK, {"tenant": tenant, "id": rollout, "assets": sorted(set(assets))})
     if theirs is not None:
         raise Refused(
-            f"Asset {theirs.asset} is being changed by rollout {theirs.rollout}; wait for its end: "
-            f"qlrf rollouts show {theirs.rollout} --tenant {tenant}"
+            f"Asset {theirs['asset']} is being changed by rollout {theirs['rollout']}; wait for "
+            f"its end: qlrf rollouts show {theirs['rollout']} --tenant {tenant}"
         )

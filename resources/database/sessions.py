@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import psycopg2
 
 from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.settings import Settings
@@ -17,10 +19,13 @@ from resources.database import faults
 from resources.database.connection import opened
 
 T = TypeVar("T")
-Said = tuple[sa.Executable, Mapping[str, Any]]
-Answer = Callable[[sa.Connection, "sa.Row[Any] | None"], tuple[T, Said | None]]
+Row = Mapping[str, Any]
+Said = tuple[str, Mapping[str, Any]]
+# Statements in the driver's words and what they are given; the first row of the last of them.
+Say = Callable[[str, Mapping[str, Any]], Row | None]
+Answer = Callable[[Say, Row | None], tuple[T, Said | None]]
 
-_NOTHING: Said = (sa.text("ROLLBACK"), {})
+_NOTHING: Said = ("ROLLBACK", {})
 _TENANT = sa.text("SELECT set_config('qlrf.tenant', :tenant, true)")
 IDLE_CONNECTIONS = 4
 MORE_CONNECTIONS = 16
@@ -31,14 +36,12 @@ class _Stage:
     """How far a transaction is: a loss is ambiguous once its commit was sent."""
 
     committing: bool = False
-    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
     process: int
     pooled: sa.Engine
-    whole: sa.Engine  # the same connections, for whoever sends BEGIN and COMMIT in his own words
     dedicated: sa.Engine
     lease: ExitStack
 
@@ -99,12 +102,10 @@ class Sessions:
         """
 
         def once(now: _Open, stage: _Stage) -> T:
-            with now.whole.connect() as connection, _given_up(connection, stage):
-                row = connection.execute(*ask).first()
-                done, kept = answer(connection, row)
+            with _own_words(now.pooled) as say:
+                done, kept = answer(say, say(*ask))
                 stage.committing = kept is not None
-                connection.execute(*(kept or _NOTHING))
-                stage.over = True
+                say(*(kept or _NOTHING))
                 return done
 
         try:
@@ -206,28 +207,55 @@ class Sessions:
                 connect_args=named,
                 isolation_level="AUTOCOMMIT",
             )
-            whole = pooled.execution_options(isolation_level="AUTOCOMMIT")
-            return _Open(os.getpid(), pooled, whole, dedicated, lease.pop_all())
+            return _Open(os.getpid(), pooled, dedicated, lease.pop_all())
 
 
 @contextmanager
-def _given_up(connection: sa.Connection, stage: _Stage) -> Iterator[None]:
-    """Never give a connection back to the others with a transaction in it."""
+def _own_words(engine: sa.Engine) -> Iterator[Say]:
+    """A connection to whoever begins and ends a transaction in words of his own.
+
+    One that was not left in order is never given back to the others: it may be in the middle.
+    """
+    lent = engine.raw_connection()
+    in_order = False
     try:
-        yield
+        connection: Any = lent.driver_connection
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield partial(_say, cursor)
+        connection.autocommit = False
+        in_order = True
     finally:
-        if not stage.over:
-            connection.invalidate()
+        if in_order:
+            lent.close()
+        else:
+            lent.invalidate()
 
 
-def opening(statements: str) -> sa.TextClause:
+def _say(cursor: Any, statements: str, given: Mapping[str, Any]) -> Row | None:  # noqa: ANN401
+    cursor.execute(statements, given)
+    if cursor.description is None:
+        return None
+    row = cursor.fetchone()
+    return row and dict(zip((c.name for c in cursor.description), row, strict=True))
+
+
+def opening(statements: str) -> str:
     """What `settle` asks: statements that begin a transaction, in one round trip."""
-    return sa.text(f"BEGIN;{statements}")
+    return saying(f"BEGIN;{statements}")
 
 
-def closing(statements: str) -> sa.TextClause:
+def closing(statements: str) -> str:
     """What `settle` is answered: statements that end it, kept together or not at all."""
-    return sa.text(f"{statements};COMMIT")
+    return saying(f"{statements};COMMIT")
+
+
+def saying(statements: str) -> str:
+    """Statements with `:names`, in the driver's words.
+
+    A rollout takes hundreds of steps a second: what a statement passes through on its way counts.
+    """
+    return str(sa.text(statements).compile(dialect=psycopg2.dialect()))  # type: ignore[no-untyped-call]
 
 
 def application_name() -> str:

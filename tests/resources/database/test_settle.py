@@ -1,12 +1,10 @@
 """A transaction of two round trips is kept whole or not at all, and never left open."""
 
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
 from qlrf_pipelines.domain.errors import Refused
-from resources.database.sessions import Said, Sessions, closing, opening
+from resources.database.sessions import Row, Said, Say, Sessions, closing, opening, saying
 
 LOOK = opening(
     "SELECT set_config('qlrf.tenant', 'acme', true);SELECT pg_advisory_xact_lock(7);"
@@ -30,7 +28,7 @@ def sessions(postgres):
 
 
 def kept(sessions: Sessions) -> int:
-    return sessions.settle(ASK, lambda _, row: (row.kept, None))
+    return sessions.settle(ASK, lambda _, row: (row["kept"], None))
 
 
 def over(sessions: Sessions) -> bool:
@@ -42,7 +40,7 @@ def over(sessions: Sessions) -> bool:
 
 
 def test_what_is_answered_is_kept(sessions):
-    assert sessions.settle(ASK, lambda _, row: (row.kept, (KEEP, MINE))) == 0
+    assert sessions.settle(ASK, lambda _, row: (row["kept"], (KEEP, MINE))) == 0
 
     assert over(sessions)
     assert kept(sessions) == 1
@@ -56,8 +54,8 @@ def test_an_answer_of_nothing_keeps_nothing_and_ends_it(sessions):
 
 
 def test_an_answer_that_raises_keeps_nothing_and_ends_it(sessions):
-    def answer(connection: sa.Connection, row: Any) -> tuple[None, None]:
-        connection.execute(sa.text(ADD), MINE)
+    def answer(say: Say, _: Row) -> tuple[None, None]:
+        say(saying(ADD), MINE)
         raise Refused("no")
 
     with pytest.raises(Refused, match=r"^no$"):
@@ -78,11 +76,11 @@ def test_what_the_database_refuses_is_not_kept_and_the_next_ask_begins_anew(sess
 def test_a_connection_lost_before_the_end_is_asked_again(sessions):
     asked: list[int] = []
 
-    def answer(connection: sa.Connection, row: Any) -> tuple[None, Said]:
-        asked.append(row.kept)
-        connection.execute(sa.text(ADD), MINE)
+    def answer(say: Say, row: Row) -> tuple[None, Said]:
+        asked.append(row["kept"])
+        say(saying(ADD), MINE)
         if len(asked) == 1:
-            connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            say("SELECT pg_terminate_backend(pg_backend_pid())", {})
         return None, (closing("SELECT 1"), {})
 
     sessions.settle(ASK, answer)
@@ -94,9 +92,9 @@ def test_a_connection_lost_before_the_end_is_asked_again(sessions):
 def test_an_end_that_got_no_answer_is_asked_again_and_sees_what_was_kept(sessions):
     asked: list[int] = []
 
-    def answer(_: sa.Connection, row: Any) -> tuple[None, Said | None]:
-        asked.append(row.kept)
-        return None, None if row.kept else (KEEP_AND_DIE, MINE)
+    def answer(_: Say, row: Row) -> tuple[None, Said | None]:
+        asked.append(row["kept"])
+        return None, None if row["kept"] else (KEEP_AND_DIE, MINE)
 
     sessions.settle(ASK, answer)
 
