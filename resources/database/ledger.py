@@ -45,8 +45,7 @@ END = (
     "SELECT seq AS last_seq, hash AS last_hash FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
 )
-TURN = f"{WAIT_FOR_TURN};{END}"
-_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{TURN}")
+_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{WAIT_FOR_TURN};{END}")
 
 
 @dataclass(frozen=True, slots=True)

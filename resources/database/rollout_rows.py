@@ -10,6 +10,7 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.rollout import AssetRow, AssetState, Rollout, RolloutState
 
 Row = Mapping[Any, Any]
+_text = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 _MOMENTS = ("started_at", "changed_at", "watch_since", "wake_at", "not_before", "not_after")
 
 
@@ -34,10 +35,7 @@ def asset_row(tenant: TenantId, rollout: str, row: AssetRow) -> dict[str, Any]:
         Rejected: what an executor said is not JSON.
     """
     try:
-        before, checkpoint = (
-            json.dumps(dict(v), allow_nan=False, ensure_ascii=False) if v else "{}"
-            for v in (row.before, row.checkpoint)
-        )
+        before, checkpoint = (_text(dict(v)) if v else "{}" for v in (row.before, row.checkpoint))
     except (TypeError, ValueError) as error:
         raise Rejected(f"What is known of {row.asset} is not JSON: {error}.") from error
     return {

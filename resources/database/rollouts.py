@@ -23,7 +23,7 @@ from qlrf_pipelines.domain.rollout import (
 )
 from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import rollout_rows
-from resources.database.ledger import ADD, END, TURN, WAIT_FOR_TURN, End, chained, end_of, turn_key
+from resources.database.ledger import ADD, END, WAIT_FOR_TURN, End, chained, end_of, turn_key
 from resources.database.sessions import (
     Row,
     Said,
@@ -62,19 +62,19 @@ _KEEP = {
 _SETTLED = {what: closing(statements) for what, statements in _KEEP.items()}
 _NAMES = ", ".join(c.name for c in ROLLOUT.c)
 _ENTER = "SELECT set_config('qlrf.tenant', :tenant, true)"
-# The rollout's lock, then the turn at the ledger, then the assets': for everybody in this order.
+# The turn at the ledger, then the rollout's row, then the assets' locks: for everybody in this
+# order. What is seen of the row and of the chain's end is the last, as both change in turn only.
 _LOOK = opening(
-    f"{_ENTER};SELECT FROM public.rollout WHERE tenant = :tenant AND id = :id FOR UPDATE;"  # noqa: S608
-    f"{WAIT_FOR_TURN};"
+    f"{_ENTER};{WAIT_FOR_TURN};"  # noqa: S608  constants
     f"SELECT {_NAMES}, last_seq, last_hash FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
-    "WHERE tenant = :tenant AND id = :id"
+    "WHERE tenant = :tenant AND id = :id FOR UPDATE OF rollout"
 )
 _MAKE = opening(
-    f"{_ENTER};INSERT INTO public.rollout ({_NAMES}) "  # noqa: S608
+    f"{_ENTER};{WAIT_FOR_TURN};INSERT INTO public.rollout ({_NAMES}) "  # noqa: S608
     f"VALUES ({', '.join(f':{c.name}' for c in ROLLOUT.c)}) ON CONFLICT DO NOTHING RETURNING id"
 )
 _READ = saying(f"SELECT {_NAMES} FROM public.rollout WHERE tenant = :tenant AND id = :id")  # noqa: S608
-_WAIT_FOR_TURN = saying(TURN)
+_END = saying(END)
 # In one order, so that two rollouts of the same assets never wait for each other in a circle.
 _LOCK = saying(
     "INSERT INTO public.rollout_lock (tenant, asset, rollout) "
@@ -100,13 +100,13 @@ class SqlRollouts(Rollouts):
     def open(self, tenant: TenantId, first: Change) -> Rollout:
         """Keep a new rollout with its rows, or find the one that is kept."""
         mark = secrets.token_hex(8)
-        made = rollout_rows.rollout_row(first.rollout) | {"mark": mark}
-        one = {"tenant": tenant, "id": first.rollout.id, "ledger": turn_key(tenant)}
+        one = {"tenant": tenant, "id": first.rollout.id}
+        made = rollout_rows.rollout_row(first.rollout) | {"mark": mark, "ledger": turn_key(tenant)}
 
         def answer(say: Say, row: Row | None) -> tuple[Rollout, Said | None]:
             if row is None:
                 return _found(say(_READ, one), tenant, first.rollout.id)[0], None
-            return _kept(say, tenant, first, mark, end_of(say(_WAIT_FOR_TURN, one)))
+            return _kept(say, tenant, first, mark, end_of(say(_END, one)))
 
         return self._sessions.settle((_MAKE, made), answer)
 
