@@ -35,7 +35,7 @@ def past_changes(world: World, tenant: TenantId, environment: Environment) -> Pa
 
 
 def _history(world: World, found: Sequence[Rollout]) -> ChangeHistory | None:
-    ended = [one for one in found if one.state in ENDED]
+    ended = [one for one in found if one.state in ENDED and _says_something(world, one)]
     if not ended:
         return None
     bad = [one for one in ended if one.state not in _GOOD]
@@ -47,3 +47,10 @@ def _history(world: World, found: Sequence[Rollout]) -> ChangeHistory | None:
     return ChangeHistory(
         failure_rate=len(bad) / len(ended), days_since_failure=days, success_streak=streak
     )
+
+
+def _says_something(world: World, rollout: Rollout) -> bool:
+    """Whether anything was begun: one that was called off before is neither good nor bad."""
+    if rollout.state is not RolloutState.CANCELLED or rollout.phase > 0:
+        return True
+    return any(row.begun_at is not None for row in world.rollouts.rows(rollout.tenant, rollout.id))

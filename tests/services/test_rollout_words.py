@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qlrf_pipelines.domain.errors import Unavailable
+from qlrf_pipelines.domain.errors import Refused, Unavailable
 from qlrf_pipelines.domain.operations import Operation, OperationKind, Progress, Status, Target
 from qlrf_pipelines.domain.rollout import AssetState, Change, RolloutState
 from qlrf_pipelines.services import rollouts
@@ -169,3 +169,11 @@ def test_with_every_asset_gone_a_hook_says_that_there_is_none_to_run_on() -> Non
 
     assert stopped.state == "held"
     assert "none to run a hook on" in stopped.reason
+
+
+def test_a_word_that_cannot_be_is_refused_in_words() -> None:
+    house = House(plan(phase("wave-1", [["i-1"]])), Hands(["i-1"]))
+    assert house.go().state == "completed"
+
+    with pytest.raises(Refused, match="is completed, so it cannot be rolled back; see"):
+        rollouts.rollback(house.world, ACME, house.id, **as_engineer())
