@@ -13,7 +13,7 @@ import click
 
 from qlrf_pipelines.cli import drill_text
 from qlrf_pipelines.cli.drill_files import report_document, write_report
-from qlrf_pipelines.cli.finding import named_option, tenant_having
+from qlrf_pipelines.cli.finding import named_option, tenant_having, tenants_named
 from qlrf_pipelines.cli.output import (
     emit_json,
     emit_rows,
@@ -86,7 +86,7 @@ def list_command(
     from qlrf_pipelines import wiring
 
     kept = wiring.drills(settings)
-    names = [TenantId(name) for name in tenant] or list(kept.tenants())
+    names = tenants_named(settings, tenant, dict.fromkeys(kept.tenants()))
     rows = [
         row
         for name in names

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from qlrf_pipelines import wiring
+from qlrf_pipelines.cli.finding import tenants_named
 from qlrf_pipelines.cli.output import emit_json, emit_rows, json_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, person_options
 from qlrf_pipelines.domain.channels import Channel
@@ -49,7 +50,7 @@ def list_command(
     states = [NoteState(one) for one in state]
     rows = [
         _facts(note)
-        for name in [TenantId(one) for one in tenant] or list(world.tasks.tenants())
+        for name in tenants_named(settings, tenant, world.tasks.tenants())
         for note in world.outbox.list(name, states=states, limit=limit)
     ]
     emit_rows(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qlrf_pipelines.cli.finding import named_option, tenant_having
+from qlrf_pipelines.cli.finding import named_option, tenant_having, tenants_named
 from qlrf_pipelines.cli.output import (
     emit_json,
     emit_rows,
@@ -108,7 +108,7 @@ def list_command(
     going = [one for one in RolloutState if one not in ENDED]
     states = [RolloutState(one) for one in state] or ([] if everything else going)
     rows = []
-    for name in [TenantId(t) for t in tenant] or list(world.tasks.tenants()):
+    for name in tenants_named(settings, tenant, world.tasks.tenants()):
         page = world.rollouts.list(name, states=states, limit=limit)
         if len(page) == limit:
             say(f"{name} may have more: --tenant {name} --limit {10 * limit}")

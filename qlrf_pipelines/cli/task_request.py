@@ -8,29 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from qlrf_pipelines.domain.errors import NotFound, Refused, Rejected
+from qlrf_pipelines.domain.errors import Refused, Rejected
 from qlrf_pipelines.domain.tasks import ENDED, Record
-from qlrf_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from qlrf_pipelines.ports.world import World
 
 _LONGEST = 24 * 366
-
-
-def declared(world: "World", settings: Settings, tenant: str) -> None:
-    """Make sure that there is such a tenant, where an estate says which there are.
-
-    Raises:
-        NotFound: no contract declares it.
-        Rejected: it has no name.
-    """
-    if not tenant.strip():
-        raise Rejected("--tenant names nobody; see `qlrf tenants list`.")
-    if not settings.estate.is_dir():
-        return  # approvals need no estate, and nothing else knows the tenants then
-    if tenant not in {one.name for one in world.estate.load().tenants}:
-        raise NotFound(f"No contract declares tenant {tenant}; see `qlrf tenants list`.")
 
 
 def hours(number: float) -> timedelta:
@@ -44,6 +28,23 @@ def hours(number: float) -> timedelta:
     return timedelta(hours=number)
 
 
+class _Strict(yaml.SafeLoader):
+    """What is approved is what stands there: of two values of one key, nobody chooses one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping none of whose keys stands twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                where = key.start_mark
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value} stands twice", problem_mark=where
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_document(path: Path) -> Mapping[str, Any]:
     """What is to be approved, from a file of YAML or JSON.
 
@@ -51,8 +52,9 @@ def read_document(path: Path) -> Mapping[str, Any]:
         Rejected: it cannot be read, or is no mapping.
     """
     try:
+        said = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506  a SafeLoader
         # Through JSON: what YAML alone can say, such as a date, has no canonical form.
-        found = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        found = json.loads(json.dumps(said))
     except TypeError as error:
         raise Rejected(
             f"{path} holds what JSON cannot say ({error}); put dates in quotes."

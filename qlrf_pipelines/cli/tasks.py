@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qlrf_pipelines.cli.finding import named_option, tenant_having
+from qlrf_pipelines.cli.finding import declared, named_option, tenant_having, tenants_named
 from qlrf_pipelines.cli.output import emit_json, json_option, limit_option, say, tenant_option
 from qlrf_pipelines.cli.people import Who, moment, person_options, reason_option
 from qlrf_pipelines.cli.task_request import (
-    declared,
     hours,
     read_document,
     same_request,
@@ -94,7 +93,7 @@ def list_command(
 
     tasks = wiring.tasks(settings)
     states = [TaskState(s) for s in state] or ([] if everything or review_due else list(OPEN))
-    names = [TenantId(name) for name in tenant] or list(tasks.tenants())
+    names = tenants_named(settings, tenant, tasks.tenants())
     rows = []
     for name in names:
         page = tasks.list(name, states=states, review_due=review_due, before=before, limit=limit)

@@ -248,6 +248,17 @@ def test_every_decision_is_listed_in_the_help() -> None:
         assert f"  {name}" in text
 
 
+@pytest.mark.parametrize("text", ["port: 22\nport: 443\n", '{"a": {"port": 22, "port": 443}}'])
+def test_a_document_that_says_two_things_is_not_asked_for(
+    qlrf: Qlrf, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(text)
+
+    with pytest.raises(Rejected, match="the key port stands twice"):
+        qlrf("submit", "--tenant", "acme", "--title", "x", "--document", str(path), *RITA)
+
+
 @pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e12"])
 def test_a_time_to_decide_that_is_none_is_rejected(qlrf: Qlrf, document: Path, hours: str) -> None:
     asked = ("--tenant", "acme", "--title", "x", "--document", str(document))
