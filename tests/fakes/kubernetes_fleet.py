@@ -341,7 +341,13 @@ class Patient(Operator):
 
     def advance(self, operation: Operation) -> Progress:
         before, changed = self._fleet.versions(), len(self._fleet.watch.changes)
-        progress = self._operator.advance(operation)
+        try:
+            progress = self._operator.advance(operation)
+        except Unavailable as error:
+            # The cluster's own hand was faster, as in life; rollouts ask again then.
+            if "HTTP 409" not in str(error):
+                raise
+            return self.advance(replace(operation, begun=True))
         if progress.status is Status.RUNNING and len(self._fleet.watch.changes) == changed:
             self._fleet.moved(before)
         return progress
