@@ -86,7 +86,7 @@ def list_command(
     from qlrf_pipelines import wiring
 
     kept = wiring.drills(settings)
-    names = tenants_named(settings, tenant, dict.fromkeys(kept.tenants()))
+    names = tenants_named(settings, tenant, kept.tenants())
     rows = [
         row
         for name in names

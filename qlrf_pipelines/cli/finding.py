@@ -1,6 +1,6 @@
 """Finding what somebody names by the beginning of its id, whichever tenant it belongs to."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,7 +48,7 @@ def tenant_having(
 
 
 def tenants_named(
-    settings: Settings, named: Iterable[str], having: Mapping[TenantId, object]
+    settings: Settings, named: Iterable[str], having: Collection[TenantId]
 ) -> list[TenantId]:
     """The tenants a list is asked for; without names, those that have something.
 

@@ -14,7 +14,7 @@ from qlrf_pipelines.domain.estate import TenantId
 from qlrf_pipelines.domain.evidence import GENESIS, Entry, NewEntry, links
 from qlrf_pipelines.ports.ledger import Ledger
 from resources.database import faults
-from resources.database.sessions import Sessions, advisory_key, enter_tenant
+from resources.database.sessions import ENTER, Sessions, advisory_key, enter_tenant
 from resources.database.tables import EVIDENCE
 
 TENANTS_PER_COMMIT = 50
@@ -45,7 +45,7 @@ END = (
     "SELECT seq AS last_seq, hash AS last_hash FROM public.evidence "
     "WHERE tenant = :tenant ORDER BY seq DESC LIMIT 1"
 )
-_TURN = sa.text(f"SELECT set_config('qlrf.tenant', :tenant, true);{WAIT_FOR_TURN};{END}")
+_TURN = sa.text(f"{ENTER};{WAIT_FOR_TURN};{END}")
 
 
 @dataclass(frozen=True, slots=True)

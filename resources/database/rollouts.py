@@ -25,6 +25,7 @@ from qlrf_pipelines.ports.rollouts import Rollouts
 from resources.database import rollout_rows
 from resources.database.ledger import ADD, END, WAIT_FOR_TURN, End, chained, end_of, turn_key
 from resources.database.sessions import (
+    ENTER,
     Row,
     Said,
     Say,
@@ -61,16 +62,15 @@ _KEEP = {
 }
 _SETTLED = {what: closing(statements) for what, statements in _KEEP.items()}
 _NAMES = ", ".join(c.name for c in ROLLOUT.c)
-_ENTER = "SELECT set_config('qlrf.tenant', :tenant, true)"
 # The turn at the ledger, then the rollout's row, then the assets' locks: for everybody in this
 # order. What is seen of the row and of the chain's end is the last, as both change in turn only.
 _LOOK = opening(
-    f"{_ENTER};{WAIT_FOR_TURN};"  # noqa: S608  constants
+    f"{ENTER};{WAIT_FOR_TURN};"  # noqa: S608  constants
     f"SELECT {_NAMES}, last_seq, last_hash FROM public.rollout LEFT JOIN ({END}) AS chain ON true "
     "WHERE tenant = :tenant AND id = :id FOR UPDATE OF rollout"
 )
 _MAKE = opening(
-    f"{_ENTER};{WAIT_FOR_TURN};INSERT INTO public.rollout ({_NAMES}) "  # noqa: S608
+    f"{ENTER};{WAIT_FOR_TURN};INSERT INTO public.rollout ({_NAMES}) "  # noqa: S608
     f"VALUES ({', '.join(f':{c.name}' for c in ROLLOUT.c)}) ON CONFLICT DO NOTHING RETURNING id"
 )
 _READ = saying(f"SELECT {_NAMES} FROM public.rollout WHERE tenant = :tenant AND id = :id")  # noqa: S608

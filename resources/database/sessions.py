@@ -26,7 +26,8 @@ Say = Callable[[str, Mapping[str, Any]], Row | None]
 Answer = Callable[[Say, Row | None], tuple[T, Said | None]]
 
 _NOTHING: Said = ("ROLLBACK", {})
-_TENANT = sa.text("SELECT set_config('qlrf.tenant', :tenant, true)")
+ENTER = "SELECT set_config('qlrf.tenant', :tenant, true)"
+_TENANT = sa.text(ENTER)
 IDLE_CONNECTIONS = 4
 MORE_CONNECTIONS = 16
 

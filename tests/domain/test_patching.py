@@ -20,25 +20,9 @@ from qlrf_pipelines.domain.schedules import Weekday, cron
 from qlrf_pipelines.domain.vocabulary import Environment, Severity
 from resources.estate import FolderEstate
 from resources.estate_schema import CONTRACTS
-from tests.fakes.contracts import LEAST_TENANT, problems, write
+from tests.fakes.contracts import LEAST_TENANT, policy, problems, write
 
-POLICY = """\
-apiVersion: qlrf/v1
-kind: PatchPolicy
-metadata: {{name: monthly}}
-spec:
-  selector: {{environments: [production]}}
-  source: {source}
-  strategy: {strategy}
-  {more}
-"""
 METRIC = "{{name: m, type: {type}, query: q, threshold: {{value: 1, unit: {unit}}}{more}}}"
-
-
-def policy(
-    source: str = "{type: golden-image}", strategy: str = "{type: canary}", more: str = ""
-) -> str:
-    return POLICY.format(source=source, strategy=strategy, more=more)
 
 
 def metric(type: str, unit: str, more: str = "") -> str:

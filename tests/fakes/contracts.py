@@ -59,6 +59,23 @@ spec:
   expiresAt: 2027-03-31T00:00:00Z          # mandatory; once past it is not applied, and reports say so
 """
 LEAST_TENANT = "{apiVersion: qlrf/v1, kind: Tenant, metadata: {name: acme}, spec: {}}\n"
+POLICY = """\
+apiVersion: qlrf/v1
+kind: PatchPolicy
+metadata: {{name: monthly}}
+spec:
+  selector: {{environments: [production]}}
+  source: {source}
+  strategy: {strategy}
+  {more}
+"""
+
+
+def policy(
+    source: str = "{type: golden-image}", strategy: str = "{type: canary}", more: str = ""
+) -> str:
+    """A patch policy of these parts, as YAML."""
+    return POLICY.format(source=source, strategy=strategy, more=more)
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
